@@ -1,0 +1,132 @@
+"""What a primitive is, and what happens when one meets its arguments.
+
+`bind` is the hot path of everything: no signature inspection, no abstract evaluation when values are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from funcgrad.core.avals import get_aval
+from funcgrad.core.source import current_place, replay
+from funcgrad.core.tracing import Recording, Tracer, escaped_error
+
+
+class Primitive:
+    """An operation with all its rules; made by one of the five declarations in `primitives/kinds.py`.
+
+    Attributes:
+        name: What the jaxpr prints.
+        implementation: `(*xs, **params) -> y` on NumPy values; a tuple if `multiple_results`.
+        abstract: `(*avals, **params) -> aval`, or a tuple of them.
+        differentiable: Whether any tangent passes.
+        jvp: `(tangents, y, xs, params) -> tangent`; None among the tangents, and as an answer, is zero.
+            Tuples for several results.
+        vjp: `(ct, y, xs, ids, params) -> cts`, one per operand; operands whose id is None need none, and
+            None is zero. `ct` is a tuple, None where zero, for several results.
+        batch: `(size, xs, dims, params) -> (y, dim)`; a dim is an axis, or None for the same value in all rows.
+        is_linear: Whether it is linear in the operands at these positions taken together, the others held fixed.
+        inline: Evaluated equation by equation where a derivative is wanted.
+    """
+
+    __slots__ = (
+        "abstract",
+        "batch",
+        "differentiable",
+        "implementation",
+        "inline",
+        "is_linear",
+        "jvp",
+        "multiple_results",
+        "name",
+        "vjp",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        implementation: Callable[..., Any],
+        abstract: Callable[..., Any],
+        multiple_results: bool = False,
+        differentiable: bool = True,
+        is_linear: Callable[[list[int]], bool] = lambda active: False,
+        jvp: Callable[..., Any] | None = None,
+        vjp: Callable[..., Any] | None = None,
+        batch: Callable[..., Any] | None = None,
+        inline: Callable[..., Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.implementation = implementation
+        self.abstract = abstract
+        self.multiple_results = multiple_results
+        self.differentiable = differentiable
+        self.is_linear = is_linear
+        self.jvp = jvp
+        self.vjp = vjp
+        self.batch = batch
+        self.inline = inline
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
+    """Apply a primitive: run it one level down, and record it on the highest level among its arguments.
+
+    Args:
+        args: Arrays, scalars and tracers.
+        params: Static parameters, hashable.
+
+    Returns:
+        The result, a tracer if any argument is one; a tuple for a primitive with several results.
+    """
+    if len(args) == 1:
+        (x,) = args
+        if type(x) is not Tracer:
+            return primitive.implementation(x, **params)
+        recording: Recording | None = x.recording
+        nested, xs, ids = recording.nested, [x.value], [x.id]
+    else:
+        recording = None
+        for x in args:
+            if type(x) is Tracer and (recording is None or x.recording.level > recording.level):
+                recording = x.recording
+        if recording is None:
+            return primitive.implementation(*args, **params)
+        nested, xs, ids = recording.nested, [], []
+        for x in args:
+            if type(x) is not Tracer:
+                ids.append(None)
+                xs.append(x)
+            elif x.recording is recording:
+                ids.append(x.id)
+                xs.append(x.value)
+            else:
+                ids.append(None)
+                xs.append(x)
+                nested = True
+    equations = recording.equations
+    if equations is None:
+        raise escaped_error(next(x for x in args if type(x) is Tracer and x.recording is recording))
+
+    if recording.differentiating:
+        if primitive.inline is not None:
+            return primitive.inline(*args, **params)
+        y = bind(primitive, *xs, **params) if nested else primitive.implementation(*xs, **params)
+        if not primitive.differentiable:
+            return y
+    elif recording.abstract:
+        y = primitive.abstract(*map(get_aval, xs), **params)
+    else:
+        y = bind(primitive, *xs, **params) if nested else primitive.implementation(*xs, **params)
+
+    place = replay.place or current_place()
+    first = recording.size
+    equations.append((primitive, params, xs, ids, y, first, place))
+    if primitive.multiple_results:
+        recording.size = first + len(y)
+        return tuple([Tracer(recording, first + i, value, place) for i, value in enumerate(y)])
+    recording.size = first + 1
+    return Tracer(recording, first, y, place)

@@ -1,0 +1,97 @@
+"""Which line of the user's code is running?  And, later, what did that line say?
+
+On the hot path a place is a bare pair `(code, lasti)`; `Source` reads file, line, text and the assigned
+variable's name out of it only when somebody prints.
+"""
+
+from __future__ import annotations
+
+import dis
+import linecache
+import os
+import sys
+import threading
+from types import CodeType
+from typing import NamedTuple, TypeAlias
+
+import numpy
+
+Place: TypeAlias = tuple[CodeType, int]
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Rooms of the package that hold programs of its own users' kind: their lines are worth naming.
+_USER_ROOMS = (_PACKAGE + "demo",)
+_NUMPY = os.path.dirname(os.path.abspath(numpy.__file__)) + os.sep
+
+
+class _InternalFiles(dict[str, bool]):
+    """Whether a file belongs to funcgrad or NumPy, remembered by name."""
+
+    def __missing__(self, filename: str) -> bool:
+        path = filename if filename.startswith("<") else os.path.abspath(filename)
+        internal = (path.startswith(_PACKAGE) and not path.startswith(_USER_ROOMS)) or path.startswith(_NUMPY)
+        self[filename] = internal or filename == "<__array_function__ internals>"
+        return self[filename]
+
+
+_internal_files = _InternalFiles()
+_getframe = sys._getframe
+
+
+class _Replay(threading.local):
+    """The forward equation whose rule is running, so that what the rule records keeps its place."""
+
+    place: Place | None = None
+
+
+replay = _Replay()
+
+
+def current_place() -> Place | None:
+    """The innermost user frame."""
+    frame = _getframe(2)
+    while _internal_files[frame.f_code.co_filename]:
+        frame = frame.f_back  # type: ignore[assignment]
+        if frame is None:
+            return None
+    return frame.f_code, frame.f_lasti
+
+
+class Source(NamedTuple):
+    """A place in the user's code, read for people."""
+
+    file: str
+    line: int
+    function: str
+    text: str
+    variable: str | None
+
+    def __str__(self) -> str:
+        text = f":  {self.text}" if self.text else ""
+        return f"{self.file}:{self.line}, in {self.function}{text}"
+
+    @property
+    def brief(self) -> str:
+        """`file:line` with the file's last component only."""
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+
+def read_source(place: Place | None) -> Source | None:
+    """File, line, function, text and assigned variable at a place."""
+    if place is None:
+        return None
+    code, lasti = place
+    line = next((row for start, stop, row in code.co_lines() if start <= lasti < stop and row), code.co_firstlineno)
+    text = linecache.getline(code.co_filename, line).strip()
+    return Source(code.co_filename, line, code.co_name, text, _assigned_name(code, lasti))
+
+
+def _assigned_name(code: CodeType, lasti: int) -> str | None:
+    """The name in `name = <the call at lasti>`, if that is what the code does next."""
+    for instruction in dis.get_instructions(code):
+        if instruction.offset > lasti and instruction.opname != "CACHE":
+            return str(instruction.argval) if instruction.opname.startswith("STORE_") and instruction.opname in _STORES else None
+    return None
+
+
+_STORES = {"STORE_FAST", "STORE_NAME", "STORE_DEREF", "STORE_GLOBAL"}

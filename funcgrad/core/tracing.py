@@ -1,0 +1,229 @@
+"""What is being recorded, and which value stands for what?
+
+A `Recording` is a jaxpr under construction. A `Tracer` names one variable of one recording and carries the
+value from one level below: a NumPy array, a tracer of an outer recording, or, in a recording without values
+(`vmap`, bodies of control flow, linear maps), just a `ShapedArray`.
+
+Levels are creation numbers: of two live recordings the later one is the inner one. No stack is kept, so threads
+do not meet. A recording refers to values, never to its own tracers, so no reference cycle arises.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from funcgrad.core.avals import ShapedArray, get_aval
+from funcgrad.core.errors import EscapedTracerError, TracedBranchError, TracedConversionError
+from funcgrad.core.source import Place, current_place, read_source
+
+_levels = itertools.count(1)
+
+# (primitive, params, xs, ids, y, first_id, place): operands' values and variable numbers (None: a constant),
+# the result (a tuple for a primitive with several) and the number of its first variable.
+RecordedEquation = tuple[Any, dict[str, Any], list[Any], list[int | None], Any, int, Place | None]
+
+
+class Recording:
+    """The equations that a transformation collects while the user's function runs.
+
+    Args:
+        transformation: Its name, for messages: "grad".
+        function: The user's function, for messages.
+        abstract: Whether tracers stand for shapes and dtypes only.
+        differentiating: Whether only what can carry a derivative needs to be recorded.
+    """
+
+    # Not slotted: a shared class-level default costs nothing per recording.
+    guards: Sequence[Place | None] = ()
+    nested = False
+    equations: list[RecordedEquation] | None
+
+    def __init__(
+        self,
+        transformation: str,
+        function: Callable[..., Any] | None = None,
+        abstract: bool = False,
+        differentiating: bool = False,
+    ) -> None:
+        self.level = next(_levels)
+        self.transformation = transformation
+        self.function = function
+        self.abstract = abstract
+        self.differentiating = differentiating
+        self.equations = []
+        self.inputs: list[Any] = []
+        self.size = 0
+
+    def input(self, value: Any) -> Tracer:
+        """A tracer for the next input, standing for `value` (an aval, where the recording is abstract)."""
+        if self.abstract:
+            value = get_aval(value)
+        elif type(value) is Tracer:
+            self.nested = True
+        self.inputs.append(value)
+        self.size += 1
+        return Tracer(self, self.size - 1, value)
+
+    def lower(self, x: Any) -> tuple[Any, int | None]:
+        """The value one level down and the variable's number; `(x, None)` for what this recording does not trace."""
+        if type(x) is Tracer and x.recording is self:
+            return x.value, x.id
+        return x, None
+
+    def close(self) -> None:
+        """Drop all equations: tracers that are still around have escaped."""
+        self.equations = None
+
+    @property
+    def name(self) -> str:
+        """How the user would call it: `vmap(model)`."""
+        function = getattr(self.function, "__name__", None)
+        return f"{self.transformation}({function})" if function else self.transformation
+
+
+class Tracer:
+    """Stands for an array while a function is recorded; has NumPy's operators, methods and attributes."""
+
+    __slots__ = ("__weakref__", "id", "place", "recording", "value", "view")
+
+    # NumPy arrays leave `array + tracer` to the tracer.
+    __array_priority__ = 1000
+
+    def __init__(self, recording: Recording, id: int, value: Any, place: Place | None = None) -> None:
+        self.recording = recording
+        self.id = id
+        self.value = value
+        self.place = place
+        self.view: Any = None
+
+    @property
+    def aval(self) -> ShapedArray:
+        return get_aval(self.value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        try:
+            return self.value.shape  # type: ignore[no-any-return]
+        except AttributeError:
+            return ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        try:
+            return self.value.dtype  # type: ignore[no-any-return]
+        except AttributeError:
+            return get_aval(self.value).dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return get_aval(self.value).size
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __hash__(self) -> int:
+        raise TypeError("unhashable type: 'funcgrad tracer' (as is 'numpy.ndarray')")
+
+    def __bool__(self) -> bool:
+        return bool(self._read("branch"))
+
+    def __int__(self) -> int:
+        return int(self._read("int"))
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise TypeError("only integer scalar arrays can be converted to a scalar index")
+        return self._read("int").__index__()  # type: ignore[no-any-return]
+
+    def __float__(self) -> float:
+        if self.dtype.kind in "fc":
+            raise conversion_error(self, "float")
+        return float(self._read("float"))
+
+    def __complex__(self) -> complex:
+        if self.dtype.kind in "fc":
+            raise conversion_error(self, "complex")
+        return complex(self._read("complex"))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        raise conversion_error(self, "__array__")
+
+    def item(self, *args: Any) -> NoReturn:
+        raise conversion_error(self, "item")
+
+    def tolist(self) -> NoReturn:
+        raise conversion_error(self, "tolist")
+
+    def _read(self, use: str) -> Any:
+        """The value, for Python: noted as a guard; an error where there is none."""
+        value = self.value
+        if type(value) is ShapedArray:
+            raise _missing_value_error(self, use)
+        self.recording.guards = (*self.recording.guards, current_place())
+        return value._read(use) if type(value) is Tracer else value
+
+    def __repr__(self) -> str:
+        return f"{concrete_text(self.value)} (traced, {self.recording.name})"
+
+    def __format__(self, spec: str) -> str:
+        value = self.value
+        if type(value) is ShapedArray:
+            return repr(self)
+        return format(value, spec) if spec else str(value)
+
+    def __str__(self) -> str:
+        return repr(self) if type(self.value) is ShapedArray else str(self.value)
+
+
+def concrete_text(value: Any) -> str:
+    """`float64[3] [1. 2. 3.]`, or the aval alone where there is no value."""
+    if type(value) is Tracer:
+        return concrete_text(value.value)
+    if type(value) is ShapedArray:
+        return repr(value)
+    return f"{get_aval(value)!r} {np.array2string(np.asarray(value), threshold=20, edgeitems=3)}"
+
+
+def origin(x: Tracer) -> RecordedEquation | None:
+    """The equation that made a tracer's value; None for an input, and when the recording is over."""
+    for equation in reversed(x.recording.equations or ()):
+        if x.id >= equation[5]:
+            return equation
+    return None
+
+
+def describe(x: Tracer) -> str:
+    """What is known of a tracer: "pred: bool[32], made by `greater` (model.py:40)"."""
+    source = read_source(x.place)
+    if source is None:
+        return f"{x.aval!r}, an argument"
+    equation = origin(x)
+    name = f"{source.variable}: " if source.variable else ""
+    maker = f"by `{equation[0].name}` " if equation else ""
+    return f"{name}{x.aval!r}, made {maker}({source.brief})"
+
+
+def conversion_error(x: Tracer, use: str) -> TracedConversionError:
+    """The error for reading a traced value in a way that would cut it off from its derivative."""
+    return TracedConversionError(x.recording.name, describe(x), use, read_source(current_place()))
+
+
+def escaped_error(x: Tracer) -> EscapedTracerError:
+    """The error for a tracer that outlived its recording."""
+    return EscapedTracerError(x.recording.name, describe(x), read_source(current_place()))
+
+
+def _missing_value_error(x: Tracer, use: str) -> Exception:
+    if use == "branch":
+        return TracedBranchError(x.recording.name, describe(x), read_source(current_place()))
+    return conversion_error(x, use)

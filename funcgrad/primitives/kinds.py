@@ -1,0 +1,152 @@
+"""The five declarations. Four are in `strict.py`; the elementwise kind, the one that broadcasts, is here.
+
+An elementwise primitive is declared by the linear maps `t -> t * dy/dx_i`. Its tangent is their sum; its
+cotangents are the same maps, since they are diagonal, with broadcasting undone in one place (`settle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.core.avals import ShapedArray
+from funcgrad.core.primitive import Primitive, bind
+from funcgrad.primitives.strict import (
+    linear,
+    multilinear,
+    nondifferentiable,
+    nonlinear,
+    shape_of,
+    tangent_dtype,
+    zeros_like,
+)
+from funcgrad.primitives.structural import batch_to_rank, broadcast_to, cast, unbroadcast
+
+Rule = Callable[..., Any]
+
+__all__ = [
+    "comparison",
+    "elementwise",
+    "linear",
+    "multilinear",
+    "nondifferentiable",
+    "nonlinear",
+    "shape_of",
+    "tangent_dtype",
+    "zeros_like",
+]
+
+_PYTHON_TYPES = {"b": bool, "i": int, "f": float, "c": complex}
+
+
+def elementwise(
+    name: str,
+    ufunc: np.ufunc,
+    *derivatives: Rule,
+    operator: Rule | None = None,
+    is_linear: Callable[[list[int]], bool] = lambda active: False,
+) -> Primitive:
+    """Declare a primitive that works element by element and broadcasts as NumPy does.
+
+    Args:
+        ufunc: NumPy's function, which also says which dtypes give which.
+        derivatives: For each operand the map `(t, y, *xs) -> t * dy/dx_i`, in funcgrad functions. t is at least
+            double precision's Python float strong, so that `t / x` never raises ZeroDivisionError.
+        operator: Python's operator, if the primitive is one. Of Python scalars it gives Python scalars, so their
+            weak dtype stays weak.
+        is_linear: Whether it is linear in these operands together.
+    """
+
+    def jvp(tangents: Sequence[Any], y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
+        total = None
+        for x_dot, derivative in zip(tangents, derivatives, strict=True):
+            if x_dot is not None:
+                term = derivative(x_dot, y, *xs)
+                total = term if total is None else total + term
+        return total if total is None else cast(broadcast_to(total, shape_of(y)), tangent_dtype(y))
+
+    implementation, abstract, batch = _elementwise_rules(lambda: primitive, ufunc, operator)
+    primitive = Primitive(
+        name,
+        implementation=implementation,
+        abstract=abstract,
+        batch=batch,
+        jvp=jvp,
+        vjp=_ELEMENTWISE_VJPS[len(derivatives)](*derivatives),
+        is_linear=is_linear,
+    )
+    return primitive
+
+
+def comparison(name: str, ufunc: np.ufunc, *, operator: Rule | None = None) -> Primitive:
+    """Declare a nondifferentiable primitive that works element by element and broadcasts."""
+    implementation, abstract, batch = _elementwise_rules(lambda: primitive, ufunc, operator)
+    primitive = nondifferentiable(name, implementation=implementation, abstract=abstract, batch=batch)
+    return primitive
+
+
+def _unary_vjp(derivative: Rule) -> Rule:
+    # One operand: nothing was broadcast, and y's dtype is x's.
+    return lambda ct, y, xs, ids, params: (derivative(ct, y, xs[0]),)
+
+
+def _binary_vjp(derivative1: Rule, derivative2: Rule) -> Rule:
+    def vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> Any:
+        x1, x2 = xs
+        return (
+            None if ids[0] is None else settle(derivative1(ct, y, x1, x2), x1),
+            None if ids[1] is None else settle(derivative2(ct, y, x1, x2), x2),
+        )
+
+    return vjp
+
+
+_ELEMENTWISE_VJPS: dict[int, Rule] = {1: _unary_vjp, 2: _binary_vjp}
+
+
+def settle(ct: Any, x: Any) -> Any:
+    """A cotangent of the broadcast x as one of x itself: its shape and dtype."""
+    if type(ct) is np.ndarray and type(x) is np.ndarray and ct.shape == x.shape and ct.dtype is x.dtype:
+        return ct
+    return cast(unbroadcast(ct, shape_of(x)), tangent_dtype(x))
+
+
+def _elementwise_rules(this: Callable[[], Primitive], ufunc: np.ufunc, operator: Rule | None) -> tuple[Rule, Rule, Rule]:
+    """Implementation, abstract evaluation and batching of a broadcasting primitive."""
+    dtypes: dict[tuple[Any, ...], np.dtype[Any]] = {}
+
+    def abstract(*xs: ShapedArray) -> ShapedArray:
+        key = tuple((x.dtype, x.weak_type) for x in xs)
+        dtype = dtypes.get(key)
+        if dtype is None:
+            dtype = dtypes[key] = _result_dtype(ufunc, xs)
+        weak = operator is not None and all(x.weak_type for x in xs) and dtype.kind in _PYTHON_TYPES and dtype.kind != "b"
+        return ShapedArray(broadcast_shapes([x.shape for x in xs]), dtype, weak)
+
+    def batch(size: int, xs: Sequence[Any], dims: Sequence[int | None], params: dict[str, Any]) -> tuple[Any, int]:
+        rank = max(len(shape_of(x)) - (dim is not None) for x, dim in zip(xs, dims, strict=True))
+        rows = [x if dim is None else batch_to_rank(x, dim, rank) for x, dim in zip(xs, dims, strict=True)]
+        return bind(this(), *rows), 0
+
+    return operator or ufunc, abstract, batch
+
+
+def _result_dtype(ufunc: np.ufunc, xs: Sequence[ShapedArray]) -> np.dtype[Any]:
+    kinds = [_PYTHON_TYPES[x.dtype.kind] if x.weak_type else x.dtype for x in xs]
+    if all(isinstance(kind, type) for kind in kinds):
+        kinds = [np.dtype(kind) for kind in kinds]
+    return ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout))[-1]
+
+
+def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that these broadcast to.
+
+    Raises:
+        ValueError: as NumPy, where they do not.
+    """
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    return np.broadcast_shapes(*shapes)

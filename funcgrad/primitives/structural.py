@@ -1,0 +1,223 @@
+"""The few linear primitives that the kinds themselves need: cast, reshape, transpose, broadcast, sum.
+
+Broadcasting is undone here (`unbroadcast`) and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.core.avals import ShapedArray
+from funcgrad.core.primitive import bind
+from funcgrad.core.tracing import Tracer
+from funcgrad.primitives.strict import linear, nondifferentiable, shape_of, tangent_dtype
+
+Shape = tuple[int, ...]
+
+
+# cast: y = x in another inexact dtype ------------------------------------------------------------------------------
+
+
+def _cast_implementation(x: Any, dtype: np.dtype[Any]) -> Any:
+    x = np.asarray(x)
+    if x.dtype.kind == "c" and dtype.kind == "f":
+        x = x.real
+    return x.astype(dtype)[()]
+
+
+def _cast_abstract(x: ShapedArray, dtype: np.dtype[Any]) -> ShapedArray:
+    return ShapedArray(x.shape, dtype)
+
+
+def _cast_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
+    return bind(cast_p, *xs, **params), dims[0]
+
+
+cast_p = linear(
+    "cast",
+    implementation=_cast_implementation,
+    abstract=_cast_abstract,
+    transpose=lambda ct, x, dtype: cast(ct, tangent_dtype(x)),
+    batch=_cast_batch,
+)
+
+# truncate: y = x in an integer or boolean dtype --------------------------------------------------------------------
+
+
+def _truncate_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
+    return bind(truncate_p, *xs, **params), dims[0]
+
+
+truncate_p = nondifferentiable(
+    "truncate",
+    implementation=lambda x, dtype: np.asarray(x).astype(dtype)[()],
+    abstract=_cast_abstract,
+    batch=_truncate_batch,
+)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """x in another dtype; the imaginary part is dropped on the way to a real one."""
+    dtype = np.dtype(dtype)
+    if getattr(x, "dtype", None) == dtype:
+        return x
+    return bind(cast_p if dtype.kind in "fc" else truncate_p, x, dtype=dtype)
+
+
+# reshape: the same elements in C order -----------------------------------------------------------------------------
+
+
+def _reshape_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
+    return reshape(moveaxis(xs[0], dims[0], 0), (size, *params["shape"])), 0
+
+
+reshape_p = linear(
+    "reshape",
+    implementation=lambda x, shape: np.asarray(x).reshape(shape),
+    abstract=lambda x, shape: ShapedArray(shape, x.dtype),
+    transpose=lambda ct, x, shape: reshape(ct, shape_of(x)),
+    batch=_reshape_batch,
+)
+
+
+def reshape(x: Any, shape: Shape) -> Any:
+    """x with another shape of the same size, elements in C order."""
+    return x if shape_of(x) == shape else bind(reshape_p, x, shape=shape)
+
+
+# transpose: y[i_p0, i_p1, ...] = x[i_0, i_1, ...] ------------------------------------------------------------------
+
+
+def _inverse(permutation: Sequence[int]) -> Shape:
+    inverse = [0] * len(permutation)
+    for i, axis in enumerate(permutation):
+        inverse[axis] = i
+    return tuple(inverse)
+
+
+def _transpose_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
+    x = moveaxis(xs[0], dims[0], 0)
+    return transpose(x, (0, *(axis + 1 for axis in params["permutation"]))), 0
+
+
+transpose_p = linear(
+    "transpose",
+    implementation=lambda x, permutation: x.transpose(permutation),
+    abstract=lambda x, permutation: ShapedArray(tuple(x.shape[axis] for axis in permutation), x.dtype),
+    transpose=lambda ct, x, permutation: transpose(ct, _inverse(permutation)),
+    batch=_transpose_batch,
+)
+
+
+def transpose(x: Any, permutation: Sequence[int]) -> Any:
+    """x with its axes permuted: axis i of the result is axis `permutation[i]` of x."""
+    permutation = tuple(permutation)
+    return x if permutation == tuple(range(len(permutation))) else bind(transpose_p, x, permutation=permutation)
+
+
+def moveaxis(x: Any, source: int, destination: int) -> Any:
+    """x with one axis (both counted from the front) at another place."""
+    axes = [axis for axis in range(len(shape_of(x))) if axis != source]
+    axes.insert(destination, source)
+    return transpose(x, axes)
+
+
+# broadcast: NumPy's rule -------------------------------------------------------------------------------------------
+
+_FILLED_SIZE = 4096  # up to here a filled array is cheaper than a view with zero strides
+
+
+def _broadcast_implementation(x: Any, shape: Shape) -> Any:
+    x_shape = shape_of(x)
+    if x_shape == shape:
+        return x
+    if not x_shape and math.prod(shape) <= _FILLED_SIZE:
+        y = np.empty(shape, tangent_dtype(x))
+        y.fill(x)
+        return y
+    return np.broadcast_to(x, shape)
+
+
+def _broadcast_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
+    shape = params["shape"]
+    return broadcast_to(batch_to_rank(xs[0], dims[0], len(shape)), (size, *shape)), 0
+
+
+broadcast_p = linear(
+    "broadcast",
+    implementation=_broadcast_implementation,
+    abstract=lambda x, shape: ShapedArray(shape, x.dtype),
+    transpose=lambda ct, x, shape: unbroadcast(ct, shape_of(x)),
+    batch=_broadcast_batch,
+)
+
+
+def broadcast_to(x: Any, shape: Shape) -> Any:
+    """x repeated to a larger shape, as NumPy broadcasts."""
+    if type(x) is not Tracer:
+        return _broadcast_implementation(x, shape)  # `bind` without its cost: reverse mode comes here for every sum
+    return x if x.shape == shape else bind(broadcast_p, x, shape=shape)
+
+
+def batch_to_rank(x: Any, dim: int, rank: int) -> Any:
+    """x with its batch axis in front, followed by `rank` axes: ones are put in where rows have fewer."""
+    x = moveaxis(x, dim, 0)
+    shape = shape_of(x)
+    return reshape(x, (shape[0], *(1,) * (rank + 1 - len(shape)), *shape[1:]))
+
+
+# reduce_sum: sum over axes -----------------------------------------------------------------------------------------
+
+
+def reduced_shape(shape: Shape, axes: Shape, keepdims: bool) -> Shape:
+    """The shape that a reduction leaves."""
+    if keepdims:
+        return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+
+def spread(y: Any, shape: Shape, axes: Shape, keepdims: bool) -> Any:
+    """A reduction's result (or its cotangent) broadcast back to the operand's shape."""
+    if not keepdims and len(axes) < len(shape):
+        y = reshape(y, reduced_shape(shape, axes, True))
+    return broadcast_to(y, shape)
+
+
+def _reduce_sum_abstract(x: ShapedArray, axes: Shape, keepdims: bool) -> ShapedArray:
+    dtype = np.add.reduce(np.empty(0, x.dtype)).dtype
+    return ShapedArray(reduced_shape(x.shape, axes, keepdims), dtype)
+
+
+def _reduce_sum_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
+    x = moveaxis(xs[0], dims[0], 0)
+    return bind(reduce_sum_p, x, axes=tuple(axis + 1 for axis in params["axes"]), keepdims=params["keepdims"]), 0
+
+
+reduce_sum_p = linear(
+    "reduce_sum",
+    implementation=lambda x, axes, keepdims: np.add.reduce(x, axis=axes, keepdims=keepdims),
+    abstract=_reduce_sum_abstract,
+    transpose=lambda ct, x, axes, keepdims: spread(ct, shape_of(x), axes, keepdims),
+    batch=_reduce_sum_batch,
+)
+
+
+def reduce_sum(x: Any, axes: Shape, keepdims: bool = False) -> Any:
+    """The sum over some axes, counted from the front."""
+    return bind(reduce_sum_p, x, axes=axes, keepdims=keepdims)
+
+
+def unbroadcast(ct: Any, shape: Shape) -> Any:
+    """The transpose of broadcasting `shape` to ct's shape: sums over the axes that were added or repeated."""
+    ct_shape = shape_of(ct)
+    if ct_shape == shape:
+        return ct
+    added = len(ct_shape) - len(shape)
+    axes = tuple(i for i, n in enumerate(ct_shape) if i < added or (shape[i - added] == 1 and n != 1))
+    return reshape(reduce_sum(ct, axes), shape) if axes else reshape(ct, shape)
+
+

@@ -1,0 +1,65 @@
+"""How is a jaxpr computed?  And how does a function become one?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from funcgrad.core.avals import ShapedArray
+from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, Var, recording_to_jaxpr
+from funcgrad.core.primitive import bind
+from funcgrad.core.source import replay
+from funcgrad.core.tracing import Recording
+
+
+def evaluate(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
+    """The outputs of a jaxpr; each value is dropped after its last use."""
+    env: dict[Var, Any] = dict(zip(jaxpr.inputs, args, strict=True))
+    env.update(jaxpr.constants)
+    read = _reader(env)
+    outer = replay.place
+    try:
+        for eqn, dead in zip(jaxpr.equations, last_uses(jaxpr), strict=True):
+            replay.place = eqn.place
+            y = bind(eqn.primitive, *map(read, eqn.inputs), **eqn.params)
+            write(env, eqn, y)
+            for v in dead:
+                del env[v]
+    finally:
+        replay.place = outer
+    return [read(x) for x in jaxpr.outputs]
+
+
+def write(env: dict[Var, Any], eqn: Equation, y: Any) -> None:
+    """Put an equation's result into an environment."""
+    if eqn.primitive.multiple_results:
+        env.update(zip(eqn.outputs, y, strict=True))
+    else:
+        env[eqn.outputs[0]] = y
+
+
+def _reader(env: dict[Var, Any]) -> Callable[[Var | Literal], Any]:
+    return lambda x: x.value if isinstance(x, Literal) else env[x]
+
+
+def last_uses(jaxpr: Jaxpr) -> list[list[Var]]:
+    """For each equation the variables that nothing after it needs."""
+    needed = {x for x in jaxpr.outputs if isinstance(x, Var)}
+    dead: list[list[Var]] = []
+    for eqn in reversed(jaxpr.equations):
+        uses = {x for x in (*eqn.inputs, *eqn.outputs) if isinstance(x, Var)}
+        dead.append(list(uses - needed))
+        needed |= uses
+    return dead[::-1]
+
+
+def record_abstract(
+    transformation: str, function: Callable[..., Any], avals: Sequence[ShapedArray], *, user_function: Any = None
+) -> Jaxpr:
+    """The jaxpr of a function of flat arrays (returning a list of them), recorded without values."""
+    recording = Recording(transformation, user_function or function, abstract=True)
+    try:
+        outputs = function(*[recording.input(aval) for aval in avals])
+        return recording_to_jaxpr(recording, outputs)
+    finally:
+        recording.close()

@@ -1,0 +1,41 @@
+"""Forward mode: tangents pushed through recorded equations, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from funcgrad.core.source import replay
+from funcgrad.core.tracing import Recording
+
+
+def push_forward(recording: Recording, tangents: Sequence[Any], out_ids: Sequence[int | None]) -> list[Any]:
+    """The tangents of some of a recording's variables, given those of its inputs; None is zero."""
+    assert recording.equations is not None
+    x_dots: list[Any] = [*tangents, *[None] * (recording.size - len(tangents))]
+    outer = replay.place
+    try:
+        for primitive, params, xs, ids, y, first, place in recording.equations:
+            ins = [None if number is None else x_dots[number] for number in ids]
+            if all(x_dot is None for x_dot in ins):
+                continue
+            replay.place = place
+            y_dot = primitive.jvp(ins, y, xs, params)
+            if primitive.multiple_results:
+                x_dots[first : first + len(y)] = [None] * len(y) if y_dot is None else y_dot
+            else:
+                x_dots[first] = y_dot
+    finally:
+        replay.place = outer
+    return [None if number is None else x_dots[number] for number in out_ids]
+
+
+def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], user: Any = None) -> Any:
+    """Values and tangents of a flat function at `primals` along `tangents` (None: zero)."""
+    recording = Recording("jvp", user or function, differentiating=True)
+    try:
+        outputs = [recording.lower(y) for y in function(*map(recording.input, primals))]
+        y_dots = push_forward(recording, tangents, [number for _, number in outputs])
+    finally:
+        recording.close()
+    return [y for y, _ in outputs], y_dots

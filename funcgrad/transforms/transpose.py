@@ -1,0 +1,134 @@
+"""Reverse mode: cotangents pulled back through recorded equations, last to first.
+
+One loop serves `vjp` and the transposition of linear functions: a primitive's `vjp` rule asks of the operand that
+carries the cotangent nothing but its shape and dtype wherever the primitive is linear in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from funcgrad.core.avals import ShapedArray, get_aval
+from funcgrad.core.errors import LinearityError, message
+from funcgrad.core.primitive import Primitive
+from funcgrad.core.source import read_source, replay
+from funcgrad.core.tracing import Recording, RecordedEquation
+
+
+def pull_back(
+    recording: Recording, out_ids: Sequence[int | None], out_cts: Sequence[Any], *, consume: bool = False
+) -> list[Any]:
+    """The cotangents of a recording's inputs, given those of some of its variables; None is zero.
+
+    Each cotangent is dropped when it has been used.
+
+    Args:
+        consume: Whether to drop the equations on the way, too.
+    """
+    assert recording.equations is not None
+    equations = recording.equations if consume else recording.equations.copy()
+    cts: list[Any] = [None] * recording.size
+    for number, ct in zip(out_ids, out_cts):  # noqa: B905 (the hot path)
+        if number is not None and ct is not None:
+            cts[number] = ct if cts[number] is None else cts[number] + ct
+    nested, outer = recording.nested, replay.place
+    try:
+        while equations:
+            primitive, params, xs, ids, y, first, place = equations.pop()
+            if primitive.multiple_results:
+                ct = cts[first : first + len(y)]
+                cts[first : first + len(y)] = [None] * len(y)
+                if all(part is None for part in ct):
+                    continue
+            else:
+                ct = cts[first]
+                if ct is None:
+                    continue
+                cts[first] = None
+            if nested:
+                replay.place = place
+            i = 0
+            for x_ct in (primitive.vjp or transposed_jvp(primitive))(ct, y, xs, ids, params):
+                if x_ct is not None:
+                    number = ids[i]
+                    if number is not None:
+                        sum_so_far = cts[number]
+                        cts[number] = x_ct if sum_so_far is None else sum_so_far + x_ct
+                i += 1
+    finally:
+        if nested:
+            replay.place = outer
+    return cts[: len(recording.inputs)]
+
+
+def transposed_jvp(primitive: Primitive) -> Callable[..., list[Any]]:
+    """The `vjp` rule that follows from a primitive's tangent rule: the rule recorded without values, pulled back."""
+
+    def vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> list[Any]:
+        recording = Recording(primitive.name, abstract=True)
+        cts: list[Any] = [None] * len(xs)
+        try:
+            x_dots = [None if number is None else recording.input(tangent_aval(x)) for x, number in zip(xs, ids)]
+            y_dots = primitive.jvp(x_dots, y, xs, params)
+            if y_dots is None:
+                return cts
+            if not primitive.multiple_results:
+                y_dots, ct = (y_dots,), (ct,)
+            x_cts = iter(pull_back(recording, [recording.lower(y_dot)[1] for y_dot in y_dots], ct))
+            return [None if x_dot is None else next(x_cts) for x_dot in x_dots]
+        finally:
+            recording.close()
+
+    return vjp
+
+
+def tangent_aval(x: Any) -> ShapedArray:
+    """The type of a value's tangents: its own shape and dtype, never weak."""
+    aval = get_aval(x)
+    return ShapedArray(aval.shape, aval.dtype)
+
+
+def vjp(
+    function: Callable[..., Any], primals: Sequence[Any], *, transformation: str = "vjp", user: Any = None
+) -> tuple[list[Any], Recording, list[int | None]]:
+    """Values of a flat function, its recording, and the variables of its outputs: all that `pull_back` needs."""
+    recording = Recording(transformation, user or function, differentiating=True)
+    outputs = [recording.lower(y) for y in function(*map(recording.input, primals))]
+    return [y for y, _ in outputs], recording, [number for _, number in outputs]
+
+
+def linear_transpose(function: Callable[..., Any], avals: Sequence[ShapedArray], user: Any = None) -> Any:
+    """The transpose of a linear flat function: a function from output cotangents to input cotangents.
+
+    Raises:
+        LinearityError: naming the first equation that is not linear.
+    """
+    recording = Recording("linear_transpose", user or function, abstract=True)
+    outputs = [recording.lower(y) for y in function(*map(recording.input, avals))]
+    check_linear(recording, [number for _, number in outputs])
+    out_avals = [get_aval(y) for y, _ in outputs]
+    return out_avals, lambda cts: pull_back(recording, [number for _, number in outputs], cts)
+
+
+def check_linear(recording: Recording, out_ids: Sequence[int | None]) -> None:
+    """Check that the function is linear (an affine constant among the outputs is not)."""
+    for primitive, _, _, ids, _, _, place in recording.equations or ():
+        active = [i for i, number in enumerate(ids) if number is not None]
+        if not primitive.is_linear(active):
+            raise LinearityError(
+                message(
+                    f"{recording.name} got a function that is not linear.",
+                    value=f"`{primitive.name}` is not linear in its traced operands",
+                    where=read_source(place),
+                    fix="funcgrad.linearize(f, x) gives the linear part at a point; funcgrad.vjp its transpose.",
+                )
+            )
+    if any(number is None for number in out_ids):
+        raise LinearityError(
+            message(
+                f"{recording.name} got a function with a constant output.",
+                why="a constant other than zero is not linear, and a zero has no transpose to speak of.",
+                fix="return only what depends on the arguments.",
+            )
+        )

@@ -1,0 +1,44 @@
+"""Batching: the equations of one row evaluated for all rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from funcgrad.core.jaxpr import Jaxpr, Literal, Var
+from funcgrad.core.primitive import bind
+from funcgrad.core.source import replay
+
+
+def evaluate_batched(
+    jaxpr: Jaxpr, size: int, args: Sequence[Any], dims: Sequence[int | None]
+) -> tuple[list[Any], list[int | None]]:
+    """The outputs of a row's jaxpr for `size` rows, and the axis along which each output's rows lie.
+
+    Args:
+        args: Batches; `dims` says along which axis of each the rows lie, None for the same value in all rows.
+    """
+    env: dict[Var, tuple[Any, int | None]] = dict(zip(jaxpr.inputs, zip(args, dims, strict=True), strict=True))
+    env.update((v, (value, None)) for v, value in jaxpr.constants)
+
+    def read(x: Var | Literal) -> tuple[Any, int | None]:
+        return (x.value, None) if isinstance(x, Literal) else env[x]
+
+    outer = replay.place
+    try:
+        for eqn in jaxpr.equations:
+            replay.place = eqn.place
+            xs, x_dims = zip(*map(read, eqn.inputs), strict=True)
+            if all(dim is None for dim in x_dims):
+                y = bind(eqn.primitive, *xs, **eqn.params)
+                dim = (None,) * len(eqn.outputs) if eqn.primitive.multiple_results else None
+            else:
+                y, dim = eqn.primitive.batch(size, xs, x_dims, eqn.params)
+            if eqn.primitive.multiple_results:
+                env.update(zip(eqn.outputs, zip(y, dim, strict=True), strict=True))
+            else:
+                env[eqn.outputs[0]] = (y, dim)
+    finally:
+        replay.place = outer
+    results = [read(x) for x in jaxpr.outputs]
+    return [y for y, _ in results], [dim for _, dim in results]
