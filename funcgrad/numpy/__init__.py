@@ -1,0 +1,1 @@
+from funcgrad.numpy import operators, protocol, ufuncs

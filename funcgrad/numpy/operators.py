@@ -52,3 +52,5 @@ for _name, _primitive in _BINARY.items():
     setattr(Tracer, f"__r{_name}__", _reflected)
 
 Tracer.__neg__ = lambda self: bind(elementwise.negative_p, self)  # type: ignore[attr-defined]
+
+

@@ -35,6 +35,17 @@ def implements(*numpy_functions: Any) -> Callable[[F], F]:
     return register
 
 
+def method(*names: str) -> Callable[[F], F]:
+    """Make a function (or a property) of a traced array one of `Tracer`'s methods."""
+
+    def register(f: F) -> F:
+        for name in names:
+            setattr(Tracer, name, f)
+        return f
+
+    return register
+
+
 def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """NumPy's protocol for ufuncs."""
     if method == "__call__" and not kwargs:

@@ -1,0 +1,1 @@
+"""Composable derivatives of plain NumPy code."""

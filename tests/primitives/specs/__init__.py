@@ -1,0 +1,1 @@
+"""Spec rows, a family a file."""

@@ -1,0 +1,2 @@
+"""Rows of `primitives/contractions.py`."""
+ROWS = []
