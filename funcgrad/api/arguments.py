@@ -1,0 +1,256 @@
+"""Which arguments are differentiated, what their leaves are, and what is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from funcgrad.core.errors import ArgumentError, DifferentiationError, message
+from funcgrad.core.tracing import Tracer
+from funcgrad.core.tree import TreeDef, leaf_paths, tree_flatten, tree_unflatten
+
+Argnums = int | str | Sequence[int | str]
+
+
+@lru_cache(maxsize=4096)
+def _cached_parameters(f: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
+    try:
+        return tuple(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        return None
+
+
+def parameters_of(f: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
+    """The parameters of a function, or None where it has no signature to look at."""
+    try:
+        return _cached_parameters(f)
+    except TypeError:  # unhashable
+        return _cached_parameters.__wrapped__(f)
+
+
+def name_of(f: Callable[..., Any]) -> str:
+    """A function's name, for messages."""
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+def locate(transformation: str, f: Callable[..., Any], argnum: int | str, args: Any, kwargs: Any) -> int | str:
+    """Where in a call an argument stands that was asked for by number or by parameter name.
+
+    Returns:
+        A position in `args`, or a name in `kwargs`.
+
+    Raises:
+        ArgumentError: There is no such argument in the call.
+    """
+    parameters = parameters_of(f)
+    if isinstance(argnum, str):
+        if argnum in kwargs:
+            return argnum
+        names = [p.name for p in parameters or ()]
+        if argnum in names[: len(args)]:
+            return names.index(argnum)
+        raise _unknown_name(transformation, f, argnum, names, kwargs)
+    position = argnum + len(args) if argnum < 0 else argnum
+    if 0 <= position < len(args):
+        return position
+    if parameters is not None and 0 <= argnum < len(parameters) and parameters[argnum].name in kwargs:
+        return parameters[argnum].name
+    raise ArgumentError(
+        message(
+            f"{transformation}({name_of(f)}) has argnums={argnum}, but was called with {len(args)} positional "
+            f"argument{'s' * (len(args) != 1)}.",
+            value=f"keyword arguments: {', '.join(kwargs)}" if kwargs else "",
+            fix=f"argnums from 0 to {len(args) - 1}, or a parameter's name." if args else "pass the argument.",
+        )
+    )
+
+
+def _unknown_name(transformation: str, f: Any, argnum: str, names: list[str], kwargs: Any) -> ArgumentError:
+    known = [*names, *[name for name in kwargs if name not in names]]
+    near = difflib.get_close_matches(argnum, known, n=1)
+    first = f"{transformation}({name_of(f)}) was asked for the derivative in {argnum!r}"
+    if argnum in names:
+        return ArgumentError(message(f"{first}, but the call does not pass it.", fix=f"pass {argnum}=..."))
+    return ArgumentError(
+        message(
+            f"{first}, but {name_of(f)} has no such parameter.",
+            value=f"parameters: {', '.join(known) or 'none'}",
+            fix=f"did you mean {near[0]!r}?" if near else "name one of the parameters.",
+        )
+    )
+
+
+class Selected:
+    """The differentiated arguments of one call: their leaves, and how to call the function with others in place.
+
+    Attributes:
+        leaves: All leaves of the selected arguments, in order.
+        traced: Positions in `leaves` of those that are differentiated (integers need not be, see `allow_int`).
+    """
+
+    __slots__ = ("args", "kwargs", "leaves", "places", "single", "traced", "treedefs")
+
+    def __init__(
+        self,
+        transformation: str,
+        f: Callable[..., Any],
+        argnums: Argnums,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        holomorphic: bool = False,
+        allow_int: bool = False,
+        complex_inputs: bool = False,
+    ) -> None:
+        self.args, self.kwargs = args, kwargs
+        self.single = isinstance(argnums, (int, str))
+        numbers = (argnums,) if self.single else tuple(argnums)  # type: ignore[arg-type]
+        self.places = [locate(transformation, f, number, args, kwargs) for number in numbers]
+        if len(set(self.places)) < len(self.places):
+            raise ArgumentError(message(f"{transformation}({name_of(f)}) got the same argument twice: argnums={argnums}."))
+        self.leaves: list[Any] = []
+        self.treedefs: list[TreeDef] = []
+        self.traced: list[int] = []
+        for place in self.places:
+            leaves, treedef = tree_flatten(args[place] if isinstance(place, int) else kwargs[place])
+            start = len(self.leaves)
+            for i, x in enumerate(leaves):
+                x, differentiated = check_leaf(
+                    x,
+                    lambda i=i, treedef=treedef, place=place: (  # type: ignore[misc]
+                        f"{transformation}({name_of(f)})",
+                        leaf_paths(treedef, parameter_name(f, place))[i],
+                    ),
+                    holomorphic=holomorphic,
+                    allow_int=allow_int,
+                    complex_inputs=complex_inputs,
+                )
+                if differentiated:
+                    self.traced.append(start + i)
+                self.leaves.append(x)
+            self.treedefs.append(treedef)
+
+    def call(self, f: Callable[..., Any], leaves: Sequence[Any]) -> Any:
+        """`f` of the call's arguments, with other leaves in the selected ones."""
+        args, kwargs = list(self.args), dict(self.kwargs)
+        for place, tree in zip(self.places, self.trees(leaves), strict=True):
+            if isinstance(place, int):
+                args[place] = tree
+            else:
+                kwargs[place] = tree
+        return f(*args, **kwargs)
+
+    def with_traced(self, xs: Sequence[Any]) -> list[Any]:
+        """All leaves, those that are differentiated replaced."""
+        leaves = list(self.leaves)
+        for i, x in zip(self.traced, xs, strict=True):
+            leaves[i] = x
+        return leaves
+
+    def trees(self, leaves: Sequence[Any]) -> list[Any]:
+        """Leaves put back into the trees of the selected arguments."""
+        trees, start = [], 0
+        for treedef in self.treedefs:
+            stop = start + treedef.num_leaves
+            trees.append(tree_unflatten(treedef, leaves[start:stop]))
+            start = stop
+        return trees
+
+    def result(self, leaves: Sequence[Any]) -> Any:
+        """The derivative's tree: that of the one argument, or a tuple of those of several."""
+        trees = self.trees(leaves)
+        return trees[0] if self.single else tuple(trees)
+
+
+def parameter_name(f: Callable[..., Any], place: int | str) -> str:
+    """What the user calls the argument at a place."""
+    if isinstance(place, str):
+        return place
+    parameters = parameters_of(f) or ()
+    for i, parameter in enumerate(parameters):
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            return f"{parameter.name}[{place - i}]"
+        if i == place:
+            return parameter.name
+    return f"args[{place}]"
+
+
+def check_leaf(
+    x: Any, name: Callable[[], tuple[str, str]], *, holomorphic: bool, allow_int: bool, complex_inputs: bool
+) -> tuple[Any, bool]:
+    """A leaf in the form in which it is traced, and whether it is differentiated.
+
+    Args:
+        name: Gives the transformation's and the leaf's name, when an error needs them.
+
+    Raises:
+        DifferentiationError: It cannot be differentiated.
+    """
+    kind = type(x)
+    if kind is float or kind is complex:
+        pass
+    elif kind is int:
+        x = float(x)
+    elif kind is Tracer or isinstance(x, (np.ndarray, np.generic)):
+        if not isinstance(x, Tracer):
+            x = native(x)
+    else:
+        raise _not_a_number(x, *name())
+    dtype_kind = np.dtype(kind).kind if kind in (float, complex) else "f" if kind is int else x.dtype.kind
+    if dtype_kind == "f":
+        if holomorphic:
+            return x + 0j, True
+        return x, True
+    if dtype_kind == "c":
+        if not (holomorphic or complex_inputs):
+            raise _complex_input(x, *name())
+        return x, True
+    if dtype_kind in "iub" and allow_int:
+        return x, False
+    raise _not_a_number(x, *name())
+
+
+def native(x: Any) -> Any:
+    """An array as plain `ndarray` in the machine's byte order."""
+    if type(x) is np.ndarray and x.dtype.isnative:
+        return x
+    if isinstance(x, np.generic):
+        return x
+    return np.asarray(x, dtype=x.dtype.newbyteorder("="))
+
+
+def _not_a_number(x: Any, transformation: str, path: str) -> DifferentiationError:
+    if isinstance(x, (np.ndarray, np.generic, Tracer, bool)):
+        dtype = "bool" if isinstance(x, bool) else x.dtype.name
+        return DifferentiationError(
+            message(
+                f"{transformation} cannot differentiate {path}: its dtype is {dtype}.",
+                value=f"{path}: {dtype}{list(getattr(x, 'shape', ()))}",
+                why="only floating-point values have derivatives.",
+                fix=f"{path}.astype(float), or another argnums; allow_int=True gives zeros.",
+            )
+        )
+    return DifferentiationError(
+        message(
+            f"{transformation} cannot differentiate {path}: it is {'a string' if isinstance(x, str) else 'no number'}.",
+            value=f"{path} = {x!r}"[:120],
+            why="every leaf of a differentiated argument must be a floating-point number or array.",
+            fix="pass it as another argument, outside argnums, or keep it as a field of a dataclass.",
+        )
+    )
+
+
+def _complex_input(x: Any, transformation: str, path: str) -> DifferentiationError:
+    return DifferentiationError(
+        message(
+            f"{transformation} got a complex value for {path}.",
+            value=f"{path}: {getattr(x, 'dtype', 'complex')}{list(getattr(x, 'shape', ()))}",
+            why="the derivative of a function of complex numbers is one number only if it is holomorphic.",
+            fix="holomorphic=True if it is; funcgrad.vjp, or the real and imaginary parts as arguments, if not.",
+        )
+    )

@@ -1,0 +1,223 @@
+"""`grad` and `value_and_grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from funcgrad.api.arguments import Argnums, Selected, name_of
+from funcgrad.api.results import fresh, lower_tree, zeros_for
+from funcgrad.api.transformed import P, Transformed
+from funcgrad.core.avals import get_aval
+from funcgrad.core.errors import DifferentiationError, message
+from funcgrad.core.tracing import Recording, Tracer
+from funcgrad.transforms.transpose import pull_back
+
+R = TypeVar("R")
+
+_PLAIN = frozenset({np.ndarray, np.float64, np.float32})
+_SEEDS = {np.dtype(t): np.dtype(t).type(1) for t in (np.float64, np.float32, np.float16, np.longdouble)}
+_SEEDS |= {np.dtype(t): np.dtype(t).type(1) for t in (np.complex128, np.complex64, np.clongdouble)}
+
+
+class _value_and_grad(Transformed[P, R]):
+    options = ("argnums", "has_aux", "holomorphic", "allow_int")
+    argnums: Argnums
+    has_aux: bool
+    holomorphic: bool
+    allow_int: bool
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        value, aux, gradient = self._differentiate(args, kwargs)
+        return ((value, aux) if self.has_aux else value), gradient
+
+    def _differentiate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:
+        argnums = self.argnums
+        if type(argnums) is int and 0 <= argnums < len(args) and not self.holomorphic:
+            # The short way for one plain array: no trees.
+            x = args[argnums]
+            if type(x) is float or (type(x) in _PLAIN and x.dtype.kind == "f" and x.dtype.isnative):
+                recording = Recording(self.transformation, self.function, False, True)
+                tracer = recording.input(x)
+                if len(args) == 1:
+                    value, aux, cts = self._sweep(recording, lambda: self.function(tracer, **kwargs))
+                else:
+                    before, after = args[:argnums], args[argnums + 1 :]
+                    value, aux, cts = self._sweep(recording, lambda: self.function(*before, tracer, *after, **kwargs))
+                (ct,) = cts
+                if ct is None:
+                    return value, aux, zeros_for(x)
+                if type(ct) is np.ndarray and not (ct.flags.writeable and ct.flags.c_contiguous):
+                    ct = ct.copy(order="C")
+                return value, aux, ct
+        selected = Selected(
+            self.transformation,
+            self.function,
+            argnums,
+            args,
+            kwargs,
+            holomorphic=self.holomorphic,
+            allow_int=self.allow_int,
+        )
+        recording = Recording(self.transformation, self.function, False, True)
+        leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
+        value, aux, cts = self._sweep(recording, lambda: selected.call(self.function, leaves))
+        gradient = [zeros_for(x) for x in selected.leaves]
+        for i, ct in zip(selected.traced, cts, strict=True):
+            if ct is not None:
+                gradient[i] = ct
+        return value, aux, selected.result(fresh(gradient))
+
+    def _sweep(self, recording: Recording, call: Callable[[], Any]) -> tuple[Any, Any, list[Any]]:
+        """Record the call, then pull one back to the inputs."""
+        try:
+            y, aux = call(), None
+            if self.has_aux:
+                y, aux = self._split(y)
+                aux = lower_tree(recording, aux)
+            if type(y) is not Tracer or y.shape or y.dtype not in _SEEDS:
+                y = self._check_output(y)
+            if y.dtype.kind == "c" and not self.holomorphic:
+                raise self._complex_output(y)
+            value, number = recording.lower(y)
+            return value, aux, pull_back(recording, (number,), (_SEEDS[y.dtype],), consume=True)
+        finally:
+            recording.close()
+
+    def _split(self, y: Any) -> tuple[Any, Any]:
+        if isinstance(y, tuple) and len(y) == 2:
+            return y
+        raise DifferentiationError(
+            message(
+                f"{self!r} has has_aux=True, but {name_of(self.function)} did not return a pair.",
+                value=f"it returned {type(y).__name__}",
+                fix="return (scalar, auxiliary_data).",
+            )
+        )
+
+    def _check_output(self, y: Any) -> Any:
+        name = name_of(self.function)
+        if isinstance(y, (tuple, list, dict)) or y is None or isinstance(y, str):
+            raise DifferentiationError(
+                message(
+                    f"{self!r} needs a function that returns one number; {name} returned {_kind(y)}.",
+                    fix="return the loss alone; has_aux=True if it is a pair (loss, other results)."
+                    if y is not None
+                    else f"does {name} lack a return statement?",
+                )
+            )
+        aval = get_aval(y)
+        if aval.shape:
+            raise DifferentiationError(
+                message(
+                    f"{self!r} needs a function that returns one number; {name} returned an array of shape {aval.shape}.",
+                    value=f"result: {aval!r}",
+                    why="the gradient of an array is a matrix, its Jacobian.",
+                    fix="np.sum or np.mean of the result, funcgrad.jacobian(f) for all derivatives, "
+                    "funcgrad.elementwise_grad(f) for an elementwise f, funcgrad.vjp(f, x) for a Jacobian product.",
+                )
+            )
+        if aval.dtype.kind not in "fc":
+            raise DifferentiationError(
+                message(
+                    f"{self!r} needs a floating-point result; {name} returned {aval.dtype.name}.",
+                    value=f"result: {aval!r}",
+                    why="an integer or boolean result has no derivative.",
+                    fix="return a float (a cast, a comparison or argmax on the way cuts the derivative off).",
+                )
+            )
+        return y if isinstance(y, (Tracer, np.ndarray, np.generic)) else np.asarray(y)[()]
+
+    def _complex_output(self, y: Any) -> DifferentiationError:
+        return DifferentiationError(
+            message(
+                f"{self!r} got a complex result from {name_of(self.function)}.",
+                value=f"result: {get_aval(y)!r}",
+                why="the derivative of a complex result is one number only if the function is holomorphic.",
+                fix="holomorphic=True if it is, with complex arguments; np.real, np.imag or np.abs of the result if not.",
+            )
+        )
+
+
+class _grad(_value_and_grad[P, R]):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        _, aux, gradient = self._differentiate(args, kwargs)
+        return (gradient, aux) if self.has_aux else gradient
+
+
+def _kind(y: Any) -> str:
+    return {"NoneType": "None", "str": "a string"}.get(type(y).__name__, f"a {type(y).__name__}")
+
+
+def value_and_grad(
+    f: Callable[P, R],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Callable[P, tuple[R, Any]]:
+    """A function that gives f's value and its gradient.
+
+    Args:
+        f: Returns one floating-point number (shape ()), or with `has_aux` a pair of that and anything else.
+        argnums: Which argument is differentiated: its position, its parameter name, or a tuple of these. Arguments
+            are floats, float arrays of any shape, or trees of them; a Python int counts as a float.
+        has_aux: Whether f returns `(value, aux)`; then the result is `((value, aux), gradient)`.
+        holomorphic: Whether f is a complex-differentiable function of complex arguments.
+        allow_int: Whether integer arguments may be among those differentiated; their gradient is zero.
+
+    Returns:
+        A function of f's arguments, giving `(value, gradient)`. The gradient has the argument's tree, shapes and
+        dtypes; for several argnums it is a tuple.
+
+    Raises:
+        DifferentiationError: (a TypeError) f's result is no floating-point scalar, or an argument is an integer
+            array, a string, or complex without `holomorphic`.
+        ArgumentError: (a ValueError) There is no such argument.
+
+    Example:
+        >>> import numpy as np
+        >>> value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+        (np.float64(5.0), array([2., 4.]))
+    """
+    return _value_and_grad(f, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic, allow_int=allow_int)
+
+
+def grad(
+    f: Callable[P, R],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Callable[P, Any]:
+    """A function that gives f's gradient.
+
+    Args:
+        f: Returns one floating-point number (shape ()), or with `has_aux` a pair of that and anything else.
+        argnums: Which argument is differentiated: its position, its parameter name, or a tuple of these.
+        has_aux: Whether f returns `(value, aux)`; then the result is `(gradient, aux)`.
+        holomorphic: Whether f is a complex-differentiable function of complex arguments.
+        allow_int: Whether integer arguments may be among those differentiated; their gradient is zero.
+
+    Returns:
+        A function of f's arguments, giving the gradient: the argument's tree, shapes and dtypes; a tuple of such
+        for several argnums.
+
+    Raises:
+        DifferentiationError: (a TypeError) f's result is no floating-point scalar, or an argument is an integer
+            array, a string, or complex without `holomorphic`.
+        ArgumentError: (a ValueError) There is no such argument.
+
+    Derivative:
+        At kinks the subgradient of least norm: 0 for abs at 0; ties of maximum are split evenly.
+
+    Example:
+        >>> import numpy as np
+        >>> grad(np.tanh)(0.0)
+        np.float64(1.0)
+        >>> grad(lambda x, y: x * y, argnums="y")(2.0, 3.0)
+        np.float64(2.0)
+    """
+    return _grad(f, argnums=argnums, has_aux=has_aux, holomorphic=holomorphic, allow_int=allow_int)
