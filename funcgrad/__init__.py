@@ -1,7 +1,23 @@
 """Composable derivatives of plain NumPy code: grad, vjp, jvp, jacobian, hessian, vmap, jit."""
 
+from funcgrad.api.batching import vmap
 from funcgrad.api.differentiation import grad, value_and_grad
 from funcgrad.api.products import jvp, linear_transpose, linearize, stop_gradient, vjp
+from funcgrad.api.staging import RetracingWarning, ShapeDtypeStruct, eval_shape, jit, make_jaxpr
 from funcgrad.numpy import operators as _operators  # noqa: F401 (gives traced arrays their operators)
 
-__all__ = ["grad", "jvp", "linear_transpose", "linearize", "stop_gradient", "value_and_grad", "vjp"]
+__all__ = [
+    "RetracingWarning",
+    "ShapeDtypeStruct",
+    "eval_shape",
+    "grad",
+    "jit",
+    "jvp",
+    "linear_transpose",
+    "linearize",
+    "make_jaxpr",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

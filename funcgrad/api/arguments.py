@@ -112,7 +112,9 @@ class Selected:
         numbers = (argnums,) if self.single else tuple(argnums)  # type: ignore[arg-type]
         self.places = [locate(transformation, f, number, args, kwargs) for number in numbers]
         if len(set(self.places)) < len(self.places):
-            raise ArgumentError(message(f"{transformation}({name_of(f)}) got the same argument twice: argnums={argnums}."))
+            raise ArgumentError(
+                message(f"{transformation}({name_of(f)}) got the same argument twice: argnums={argnums}.")
+            )
         self.leaves: list[Any] = []
         self.treedefs: list[TreeDef] = []
         self.traced: list[int] = []

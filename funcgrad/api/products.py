@@ -72,7 +72,13 @@ class Pullback:
     """
 
     def __init__(
-        self, name: str, recording: Recording, out_ids: Sequence[int | None], out_tree: TreeDef, out: Any, selected: Selected
+        self,
+        name: str,
+        recording: Recording,
+        out_ids: Sequence[int | None],
+        out_tree: TreeDef,
+        out: Any,
+        selected: Selected,
     ) -> None:
         self._name, self._recording, self._out_ids = name, recording, out_ids
         self._out_tree, self._selected = out_tree, selected
@@ -173,7 +179,9 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     name = f"jvp({name_of(f)})"
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise TreeMismatchError(
-            message(f"{name} takes primals and tangents as tuples, one entry per argument.", fix="jvp(f, (x,), (x_dot,)).")
+            message(
+                f"{name} takes primals and tangents as tuples, one entry per argument.", fix="jvp(f, (x,), (x_dot,))."
+            )
         )
     selected = Selected("jvp", f, tuple(range(len(primals))), tuple(primals), {}, allow_int=True, complex_inputs=True)
     _, treedef = tree_flatten(tuple(primals))
@@ -201,7 +209,9 @@ class LinearMap:
         jaxpr: The linear map from input tangents to output tangents.
     """
 
-    def __init__(self, name: str, jaxpr: Jaxpr, in_tree: TreeDef, avals: Sequence[ShapedArray], out_tree: TreeDef) -> None:
+    def __init__(
+        self, name: str, jaxpr: Jaxpr, in_tree: TreeDef, avals: Sequence[ShapedArray], out_tree: TreeDef
+    ) -> None:
         self.jaxpr = jaxpr
         self._name, self._in_tree, self._avals, self._out_tree = name, in_tree, avals, out_tree
 
@@ -276,7 +286,9 @@ def linear_transpose(f: Callable[..., Any], *primals: Any) -> Callable[[Any], tu
 
     def transposed(ct: Any) -> tuple[Any, ...]:
         cts = match_leaves("cotangent", f"linear_transpose({name_of(f)})", ct, out_trees[0], out_avals)
-        x_cts = [np.zeros(a.shape, a.dtype) if x_ct is None else x_ct for x_ct, a in zip(transpose(cts), avals, strict=True)]
+        x_cts = [
+            np.zeros(a.shape, a.dtype) if x_ct is None else x_ct for x_ct, a in zip(transpose(cts), avals, strict=True)
+        ]
         return tuple(tree_unflatten(in_tree, fresh(x_cts, cts)))
 
     return transposed

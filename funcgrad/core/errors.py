@@ -8,9 +8,7 @@ from __future__ import annotations
 from funcgrad.core.source import Source
 
 
-def message(
-    first: str, *, value: str = "", where: Source | None = None, why: str = "", fix: str = ""
-) -> str:
+def message(first: str, *, value: str = "", where: Source | None = None, why: str = "", fix: str = "") -> str:
     """The lines of an error message; empty parts are left out."""
     parts = {"value": value, "where": str(where) if where else "", "why": why, "fix": fix}
     lines = [f"  {label:<6} {text}" for label, text in parts.items() if text]
@@ -31,7 +29,7 @@ class TracedBranchError(FuncgradError, TypeError):
                 value=value,
                 where=where,
                 why=f"{name.partition('(')[0]} records the function once, without values; Python cannot choose.",
-                fix="np.where(pred, a, b) element by element, or funcgrad.cond(pred, f, g, x).",
+                fix="np.where(pred, a, b) element by element, or a loop over the rows in place of vmap.",
             )
         )
 

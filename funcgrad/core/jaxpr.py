@@ -80,7 +80,7 @@ class Jaxpr:
         outputs: Variables or literals.
     """
 
-    __slots__ = ("__weakref__", "constants", "equations", "inputs", "outputs")
+    __slots__ = ("__weakref__", "_last_uses", "constants", "equations", "inputs", "outputs")
 
     def __init__(
         self,
@@ -93,6 +93,14 @@ class Jaxpr:
         self.constants = tuple(constants)
         self.equations = tuple(equations)
         self.outputs = tuple(outputs)
+        self._last_uses: list[list[Var]] | None = None
+
+    @property
+    def last_uses(self) -> list[list[Var]]:
+        """For each equation the variables that nothing after it needs."""
+        if self._last_uses is None:
+            self._last_uses = _last_uses(self)
+        return self._last_uses
 
     @property
     def in_avals(self) -> list[ShapedArray]:
@@ -107,6 +115,16 @@ class Jaxpr:
 
     def _repr_html_(self) -> str:
         return jaxpr_html(self)
+
+
+def _last_uses(jaxpr: Jaxpr) -> list[list[Var]]:
+    needed = {x for x in jaxpr.outputs if isinstance(x, Var)}
+    dead: list[list[Var]] = []
+    for eqn in reversed(jaxpr.equations):
+        uses = {x for x in (*eqn.inputs, *eqn.outputs) if isinstance(x, Var)}
+        dead.append(list(uses - needed))
+        needed |= uses
+    return dead[::-1]
 
 
 def subjaxprs(equation: Equation) -> Iterator[tuple[str, Jaxpr]]:
@@ -142,7 +160,6 @@ def recording_to_jaxpr(recording: Recording, outputs: Sequence[Any]) -> Jaxpr:
         equations.append(Equation(primitive, inputs, outs, params, place))
     outs_atoms = [atom(*recording.lower(x)) for x in outputs]
     return Jaxpr([variables[i] for i in range(len(recording.inputs))], list(constants.values()), equations, outs_atoms)
-
 
 
 def _is_scalar(x: Any) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from funcgrad.core.avals import get_aval
@@ -28,11 +28,14 @@ class Primitive:
         batch: `(size, xs, dims, params) -> (y, dim)`; a dim is an axis, or None for the same value in all rows.
         is_linear: Whether it is linear in the operands at these positions taken together, the others held fixed.
         inline: Evaluated equation by equation where a derivative is wanted.
+        derivatives: Of an elementwise one, for each operand the map `(t, y, *xs) -> t * dy/dx_i`.
+        structural: Whether it only moves, repeats and sums elements: linear, its coefficients 0 and 1.
     """
 
     __slots__ = (
         "abstract",
         "batch",
+        "derivatives",
         "differentiable",
         "implementation",
         "inline",
@@ -40,6 +43,7 @@ class Primitive:
         "jvp",
         "multiple_results",
         "name",
+        "structural",
         "vjp",
     )
 
@@ -56,6 +60,8 @@ class Primitive:
         vjp: Callable[..., Any] | None = None,
         batch: Callable[..., Any] | None = None,
         inline: Callable[..., Any] | None = None,
+        derivatives: Sequence[Callable[..., Any]] | None = None,
+        structural: bool = False,
     ) -> None:
         self.name = name
         self.implementation = implementation
@@ -67,6 +73,8 @@ class Primitive:
         self.vjp = vjp
         self.batch = batch
         self.inline = inline
+        self.derivatives = derivatives
+        self.structural = structural
 
     def __repr__(self) -> str:
         return self.name

@@ -90,7 +90,11 @@ def _assigned_name(code: CodeType, lasti: int) -> str | None:
     """The name in `name = <the call at lasti>`, if that is what the code does next."""
     for instruction in dis.get_instructions(code):
         if instruction.offset > lasti and instruction.opname != "CACHE":
-            return str(instruction.argval) if instruction.opname.startswith("STORE_") and instruction.opname in _STORES else None
+            return (
+                str(instruction.argval)
+                if instruction.opname.startswith("STORE_") and instruction.opname in _STORES
+                else None
+            )
     return None
 
 

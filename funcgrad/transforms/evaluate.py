@@ -19,7 +19,7 @@ def evaluate(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
     read = _reader(env)
     outer = replay.place
     try:
-        for eqn, dead in zip(jaxpr.equations, last_uses(jaxpr), strict=True):
+        for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
             replay.place = eqn.place
             y = bind(eqn.primitive, *map(read, eqn.inputs), **eqn.params)
             write(env, eqn, y)
@@ -40,17 +40,6 @@ def write(env: dict[Var, Any], eqn: Equation, y: Any) -> None:
 
 def _reader(env: dict[Var, Any]) -> Callable[[Var | Literal], Any]:
     return lambda x: x.value if isinstance(x, Literal) else env[x]
-
-
-def last_uses(jaxpr: Jaxpr) -> list[list[Var]]:
-    """For each equation the variables that nothing after it needs."""
-    needed = {x for x in jaxpr.outputs if isinstance(x, Var)}
-    dead: list[list[Var]] = []
-    for eqn in reversed(jaxpr.equations):
-        uses = {x for x in (*eqn.inputs, *eqn.outputs) if isinstance(x, Var)}
-        dead.append(list(uses - needed))
-        needed |= uses
-    return dead[::-1]
 
 
 def record_abstract(

@@ -13,7 +13,8 @@ from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.primitive import Primitive
 from funcgrad.core.source import read_source, replay
-from funcgrad.core.tracing import Recording, RecordedEquation
+from funcgrad.core.tracing import RecordedEquation, Recording
+from funcgrad.primitives.masking import Masked, masked_vjp, selected
 
 
 def pull_back(
@@ -41,6 +42,7 @@ def pull_back(
                 cts[first : first + len(y)] = [None] * len(y)
                 if all(part is None for part in ct):
                     continue
+                ct = [selected(part) for part in ct]
             else:
                 ct = cts[first]
                 if ct is None:
@@ -48,8 +50,13 @@ def pull_back(
                 cts[first] = None
             if nested:
                 replay.place = place
+            rule = primitive.vjp or transposed_jvp(primitive)
             i = 0
-            for x_ct in (primitive.vjp or transposed_jvp(primitive))(ct, y, xs, ids, params):
+            for x_ct in (
+                masked_vjp(primitive, rule, ct, y, xs, ids, params)
+                if type(ct) is Masked
+                else rule(ct, y, xs, ids, params)
+            ):
                 if x_ct is not None:
                     number = ids[i]
                     if number is not None:
@@ -59,7 +66,7 @@ def pull_back(
     finally:
         if nested:
             replay.place = outer
-    return cts[: len(recording.inputs)]
+    return [selected(ct) for ct in cts[: len(recording.inputs)]]
 
 
 def transposed_jvp(primitive: Primitive) -> Callable[..., list[Any]]:

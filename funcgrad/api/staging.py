@@ -1,0 +1,275 @@
+"""`jit`, `make_jaxpr`, `eval_shape`: functions recorded once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from funcgrad.api.arguments import name_of, native, parameters_of
+from funcgrad.api.results import fresh
+from funcgrad.api.transformed import P, Transformed
+from funcgrad.core.avals import ShapedArray, get_aval
+from funcgrad.core.errors import ArgumentError, message
+from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
+from funcgrad.core.primitive import bind
+from funcgrad.core.source import read_source
+from funcgrad.core.tracing import Recording, Tracer
+from funcgrad.core.tree import TreeDef, is_static, tree_flatten, tree_unflatten
+from funcgrad.transforms.call import jit_p
+
+R = TypeVar("R")
+_Program: TypeAlias = tuple[Jaxpr, list[Any], TreeDef]
+
+
+class RetracingWarning(UserWarning):
+    """A jitted function depends on values in Python, so it is recorded anew at each call."""
+
+
+class _jit(Transformed[P, R]):
+    options = ("static_argnums", "static_argnames")
+    static_argnums: tuple[int, ...]
+    static_argnames: tuple[str, ...]
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        super().__init__(function, **options)
+        self._programs: dict[Hashable, _Program] = {}
+        self._warned = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = _Call(self, args, kwargs)
+        program = self._programs.get(call.key)
+        if program is None:
+            if not any(isinstance(x, Tracer) for x in call.arrays):
+                return self._first_call(call)
+            program = self._record_nested(call)
+        jaxpr, constants, out_tree = program
+        ys = bind(jit_p, *constants, *call.arrays, jaxpr=jaxpr, name=name_of(self.function))
+        return tree_unflatten(out_tree, fresh(ys, [*call.arrays, *constants]))
+
+    def _first_call(self, call: _Call) -> Any:
+        """Record with the values at hand, and return the result that came out on the way."""
+        recording, outs, out_tree = _record(self, call, call.arrays, abstract=False)
+        try:
+            self._keep(call.key, recording, outs, out_tree)
+            values = [recording.lower(y)[0] for y in outs]
+        finally:
+            recording.close()
+        return tree_unflatten(out_tree, fresh(values, call.arrays))
+
+    def _record_nested(self, call: _Call) -> _Program:
+        """Record inside another recording: with the innermost values where all are there."""
+        values = [_innermost(x) for x in call.arrays]
+        abstract = any(isinstance(x, ShapedArray) for x in values)
+        recording, outs, out_tree = _record(self, call, values, abstract=abstract)
+        try:
+            return self._keep(call.key, recording, outs, out_tree)
+        finally:
+            recording.close()
+
+    def _keep(self, key: Hashable, recording: Recording, outs: list[Any], out_tree: TreeDef) -> _Program:
+        """The program of a recording, kept for further calls where it serves them."""
+        jaxpr = recording_to_jaxpr(recording, outs)
+        constants = [value for _, value in jaxpr.constants]
+        # Constants become the first inputs: each call passes captured arrays by reference.
+        closed = Jaxpr([v for v, _ in jaxpr.constants] + list(jaxpr.inputs), [], jaxpr.equations, jaxpr.outputs)
+        if recording.guards:
+            self._warn(recording)
+        elif not any(isinstance(value, Tracer) for value in constants):
+            self._programs[key] = (closed, constants, out_tree)
+        return closed, constants, out_tree
+
+    def _warn(self, recording: Recording) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        source = read_source(recording.guards[0])
+        warnings.warn(
+            RetracingWarning(
+                message(
+                    f"{self!r} is recorded anew at every call.",
+                    where=source,
+                    why="a Python branch, loop or index there depends on a traced value, so one recording does not serve all.",
+                    fix="np.where, or the argument in static_argnums; the results are right either way.",
+                )
+            ),
+            stacklevel=4,
+        )
+
+
+def _innermost(x: Any) -> Any:
+    while isinstance(x, Tracer):
+        x = x.value
+    return x
+
+
+class _Call:
+    """One call's arguments: what is traced, what is static, and the key of both together."""
+
+    __slots__ = ("arrays", "key", "leaves", "positions", "static_args", "static_kwargs", "treedef")
+
+    def __init__(self, owner: _jit[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        positions = {n % len(args) for n in owner.static_argnums if -len(args) <= n < len(args)}
+        names = set(owner.static_argnames)
+        if names:
+            parameters = parameters_of(owner.function) or ()
+            positions |= {i for i, p in enumerate(parameters[: len(args)]) if p.name in names}
+        self.static_args = {i: args[i] for i in positions}
+        self.static_kwargs = {name: value for name, value in kwargs.items() if name in names}
+        dynamic_args = tuple(None if i in positions else x for i, x in enumerate(args))
+        dynamic_kwargs = {name: value for name, value in kwargs.items() if name not in names}
+        self.leaves, self.treedef = tree_flatten((dynamic_args, dynamic_kwargs))
+        self.positions = [i for i, x in enumerate(self.leaves) if not is_static(x)]
+        self.arrays = [_array(owner, self.leaves[i]) for i in self.positions]
+        statics = tuple(x for x in self.leaves if is_static(x))
+        self.key = (
+            self.treedef,
+            tuple([get_aval(x) for x in self.arrays]),
+            statics,
+            tuple(sorted(self.static_args.items())),
+            tuple(sorted(self.static_kwargs.items())),
+        )
+        try:
+            hash(self.key)
+        except TypeError as error:
+            raise ArgumentError(
+                message(
+                    f"{owner!r} got a static argument that cannot be hashed.",
+                    value=str(error),
+                    fix="a tuple instead of a list, a frozen dataclass instead of a dict; or leave the argument dynamic.",
+                )
+            ) from None
+
+    def run(self, f: Callable[..., Any], arrays: Sequence[Any]) -> Any:
+        """`f` of the call's arguments with other arrays in place."""
+        leaves = list(self.leaves)
+        for i, x in zip(self.positions, arrays, strict=True):
+            leaves[i] = x
+        args, kwargs = tree_unflatten(self.treedef, leaves)
+        args = [self.static_args.get(i, x) for i, x in enumerate(args)]
+        return f(*args, **kwargs, **self.static_kwargs)
+
+
+def _array(owner: Any, x: Any) -> Any:
+    if isinstance(x, (np.ndarray, np.generic)):
+        return native(x)
+    if type(x) in (int, float, complex) or isinstance(x, (Tracer, ShapedArray)):
+        return x
+    raise ArgumentError(
+        message(
+            f"{owner!r} got an argument that is neither an array nor static configuration.",
+            value=f"{x!r}"[:120],
+            fix="static_argnums or static_argnames for it, if it can be hashed.",
+        )
+    )
+
+
+def _record(
+    owner: Transformed[Any, Any], call: _Call, arrays: Sequence[Any], *, abstract: bool
+) -> tuple[Recording, list[Any], TreeDef]:
+    recording = Recording(owner.transformation, owner.function, abstract)
+    outs, out_tree = tree_flatten(call.run(owner.function, [recording.input(x) for x in arrays]))
+    return recording, outs, out_tree
+
+
+def jit(
+    f: Callable[P, R], static_argnums: int | Sequence[int] = (), static_argnames: str | Sequence[str] = ()
+) -> Callable[P, R]:
+    """A function that is recorded once per signature, and then runs from the recording.
+
+    The first call records with the values at hand and returns NumPy's own result. A signature is made of the
+    arguments' trees, shapes, dtypes and weak types, and of the static arguments' values. A function that reads
+    values in Python (`if x > 0`) still gives right answers: it is recorded anew at each call, with one warning.
+
+    Args:
+        f: Any function of trees of arrays; strings, functions and bools among its leaves are static by themselves.
+        static_argnums: Positions of arguments that are Python values to f, not arrays; they must be hashable.
+        static_argnames: The same by parameter name.
+
+    Returns:
+        A function with f's signature.
+
+    Raises:
+        ArgumentError: (a ValueError) A static argument is not hashable, or an argument is no array.
+
+    Example:
+        >>> import numpy as np
+        >>> jit(lambda x: np.sin(x) ** 2 + np.cos(x) ** 2)(np.zeros(2))
+        array([1., 1.])
+    """
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    return _jit(f, static_argnums=numbers, static_argnames=names)
+
+
+class _make_jaxpr(Transformed[P, Jaxpr]):
+    options = ("static_argnums", "static_argnames")
+    static_argnums: tuple[int, ...]
+    static_argnames: tuple[str, ...]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Jaxpr:
+        call = _Call(self, args, kwargs)  # type: ignore[arg-type]
+        abstract = any(isinstance(_innermost(x), ShapedArray) for x in call.arrays)
+        recording, outs, _ = _record(self, call, call.arrays, abstract=abstract)
+        try:
+            return recording_to_jaxpr(recording, outs)
+        finally:
+            recording.close()
+
+
+def make_jaxpr(f: Callable[P, R], static_argnums: int | Sequence[int] = ()) -> Callable[P, Jaxpr]:
+    """A function that gives the jaxpr of a call of f: what made its value.
+
+    Args:
+        f: Any function of trees of arrays.
+        static_argnums: Positions of arguments that are Python values to f, not arrays.
+
+    Returns:
+        A function of f's arguments (`ShapeDtypeStruct`s will do) that gives a `Jaxpr`: printable, with an HTML
+        form for notebooks, each equation with the user's line as `source`.
+
+    Example:
+        >>> import numpy as np
+        >>> make_jaxpr(lambda x: 2.0 * np.sin(x))(1.0)
+        { lambda ; a:float[] . let
+            b:float64[] = sin a
+            c:float64[] = multiply 2.0:float[] b
+          in (c,) }
+    """
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    return _make_jaxpr(f, static_argnums=numbers, static_argnames=())
+
+
+def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Shapes and dtypes of what f would return, without computing anything.
+
+    Args:
+        f: Any function of trees of arrays.
+        args: Its arguments, or `ShapeDtypeStruct`s in their place.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        f's result with `ShapeDtypeStruct`s for arrays.
+
+    Raises:
+        TracedBranchError: (a TypeError) f branches on a value.
+
+    Example:
+        >>> import numpy as np
+        >>> eval_shape(lambda x: x @ x, ShapeDtypeStruct((3, 3), float))
+        float64[3,3]
+    """
+    leaves, treedef = tree_flatten((args, kwargs))
+    recording = Recording("eval_shape", f, True)
+    try:
+        tracers = [x if is_static(x) else recording.input(x) for x in leaves]
+        out_args, out_kwargs = tree_unflatten(treedef, tracers)
+        outs, out_tree = tree_flatten(f(*out_args, **out_kwargs))
+        return tree_unflatten(out_tree, [get_aval(recording.lower(y)[0]) for y in outs])
+    finally:
+        recording.close()
+
+
+ShapeDtypeStruct = ShapedArray
