@@ -1,0 +1,1 @@
+"""Measurements: every claim of speed beside its peers, in one run."""
