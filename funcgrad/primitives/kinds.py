@@ -22,17 +22,19 @@ from funcgrad.primitives.strict import (
     tangent_dtype,
     zeros_like,
 )
-from funcgrad.primitives.structural import batch_to_rank, broadcast_to, cast, unbroadcast
+from funcgrad.primitives.structural import batch_to_rank, broadcast_shapes, broadcast_to, cast, settle
 
 Rule = Callable[..., Any]
 
 __all__ = [
+    "broadcast_shapes",
     "comparison",
     "elementwise",
     "linear",
     "multilinear",
     "nondifferentiable",
     "nonlinear",
+    "settle",
     "shape_of",
     "tangent_dtype",
     "zeros_like",
@@ -76,6 +78,7 @@ def elementwise(
         jvp=jvp,
         vjp=_ELEMENTWISE_VJPS[len(derivatives)](*derivatives),
         is_linear=is_linear,
+        derivatives=derivatives,
     )
     return primitive
 
@@ -106,14 +109,9 @@ def _binary_vjp(derivative1: Rule, derivative2: Rule) -> Rule:
 _ELEMENTWISE_VJPS: dict[int, Rule] = {1: _unary_vjp, 2: _binary_vjp}
 
 
-def settle(ct: Any, x: Any) -> Any:
-    """A cotangent of the broadcast x as one of x itself: its shape and dtype."""
-    if type(ct) is np.ndarray and type(x) is np.ndarray and ct.shape == x.shape and ct.dtype is x.dtype:
-        return ct
-    return cast(unbroadcast(ct, shape_of(x)), tangent_dtype(x))
-
-
-def _elementwise_rules(this: Callable[[], Primitive], ufunc: np.ufunc, operator: Rule | None) -> tuple[Rule, Rule, Rule]:
+def _elementwise_rules(
+    this: Callable[[], Primitive], ufunc: np.ufunc, operator: Rule | None
+) -> tuple[Rule, Rule, Rule]:
     """Implementation, abstract evaluation and batching of a broadcasting primitive."""
     dtypes: dict[tuple[Any, ...], np.dtype[Any]] = {}
 
@@ -138,15 +136,3 @@ def _result_dtype(ufunc: np.ufunc, xs: Sequence[ShapedArray]) -> np.dtype[Any]:
     if all(isinstance(kind, type) for kind in kinds):
         kinds = [np.dtype(kind) for kind in kinds]
     return ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout))[-1]
-
-
-def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that these broadcast to.
-
-    Raises:
-        ValueError: as NumPy, where they do not.
-    """
-    first = shapes[0]
-    if all(shape == first for shape in shapes):
-        return first
-    return np.broadcast_shapes(*shapes)

@@ -40,12 +40,14 @@ def linear(
     transpose: Rule,
     batch: Rule,
     wrt: Sequence[int] | None = (0,),
+    structural: bool = False,
 ) -> Primitive:
     """Declare a primitive that is linear in the operands `wrt` taken together (None: in all).
 
     Args:
         transpose: `(ct, *xs, **params)` gives the cotangent of the only operand in `wrt`, or one for each of
             `wrt` in order. Of the operands in `wrt` it may ask shape and dtype only.
+        structural: Whether it only moves, repeats and sums elements. Its transpose then takes boolean arrays, too.
     """
 
     def jvp(tangents: Sequence[Any], y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -76,6 +78,7 @@ def linear(
         jvp=jvp,
         vjp=vjp,
         is_linear=lambda active: wrt is None or set(active) <= set(wrt),
+        structural=structural,
     )
     return primitive
 

@@ -17,6 +17,7 @@ from funcgrad.core.tracing import Tracer
 from funcgrad.primitives.strict import linear, nondifferentiable, shape_of, tangent_dtype
 
 Shape = tuple[int, ...]
+_ndarray = np.ndarray  # looked up on the hot path
 
 
 # cast: y = x in another inexact dtype ------------------------------------------------------------------------------
@@ -43,6 +44,7 @@ cast_p = linear(
     abstract=_cast_abstract,
     transpose=lambda ct, x, dtype: cast(ct, tangent_dtype(x)),
     batch=_cast_batch,
+    structural=True,
 )
 
 # truncate: y = x in an integer or boolean dtype --------------------------------------------------------------------
@@ -81,6 +83,7 @@ reshape_p = linear(
     abstract=lambda x, shape: ShapedArray(shape, x.dtype),
     transpose=lambda ct, x, shape: reshape(ct, shape_of(x)),
     batch=_reshape_batch,
+    structural=True,
 )
 
 
@@ -110,6 +113,7 @@ transpose_p = linear(
     abstract=lambda x, permutation: ShapedArray(tuple(x.shape[axis] for axis in permutation), x.dtype),
     transpose=lambda ct, x, permutation: transpose(ct, _inverse(permutation)),
     batch=_transpose_batch,
+    structural=True,
 )
 
 
@@ -153,6 +157,7 @@ broadcast_p = linear(
     abstract=lambda x, shape: ShapedArray(shape, x.dtype),
     transpose=lambda ct, x, shape: unbroadcast(ct, shape_of(x)),
     batch=_broadcast_batch,
+    structural=True,
 )
 
 
@@ -203,6 +208,7 @@ reduce_sum_p = linear(
     abstract=_reduce_sum_abstract,
     transpose=lambda ct, x, axes, keepdims: spread(ct, shape_of(x), axes, keepdims),
     batch=_reduce_sum_batch,
+    structural=True,
 )
 
 
@@ -221,3 +227,20 @@ def unbroadcast(ct: Any, shape: Shape) -> Any:
     return reshape(reduce_sum(ct, axes), shape) if axes else reshape(ct, shape)
 
 
+def settle(ct: Any, x: Any) -> Any:
+    """A cotangent of the broadcast x as one of x itself: its shape and dtype."""
+    if type(ct) is _ndarray and type(x) is _ndarray and ct.shape == x.shape and ct.dtype is x.dtype:
+        return ct
+    return cast(unbroadcast(ct, shape_of(x)), tangent_dtype(x))
+
+
+def broadcast_shapes(shapes: Sequence[Shape]) -> Shape:
+    """The shape that these broadcast to.
+
+    Raises:
+        ValueError: as NumPy, where they do not.
+    """
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    return np.broadcast_shapes(*shapes)

@@ -6,14 +6,15 @@ carries the cotangent nothing but its shape and dtype wherever the primitive is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.primitive import Primitive
 from funcgrad.core.source import read_source, replay
-from funcgrad.core.tracing import RecordedEquation, Recording
+from funcgrad.core.tracing import Recording
 from funcgrad.primitives.masking import Masked, masked_vjp, selected
 
 
@@ -50,13 +51,13 @@ def pull_back(
                 cts[first] = None
             if nested:
                 replay.place = place
-            rule = primitive.vjp or transposed_jvp(primitive)
+            rule = primitive.vjp
+            if rule is None:
+                rule = transposed_jvp(primitive)
+            if ct.__class__ is Masked:
+                rule = partial(masked_vjp, primitive, rule)
             i = 0
-            for x_ct in (
-                masked_vjp(primitive, rule, ct, y, xs, ids, params)
-                if type(ct) is Masked
-                else rule(ct, y, xs, ids, params)
-            ):
+            for x_ct in rule(ct, y, xs, ids, params):
                 if x_ct is not None:
                     number = ids[i]
                     if number is not None:

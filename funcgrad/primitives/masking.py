@@ -1,0 +1,157 @@
+"""`select`, and the cotangents that it leaves: defined only where something was selected.
+
+`where(x > 0, log(x), 0.)` is constant at 0, though log has no derivative there: what is not selected has no
+influence, whatever its own derivative. A cotangent that comes out of `select` therefore keeps the mask beside it, as
+a symbolic zero element by element. Elementwise maps act on the value and leave the mask alone, so that the 0/0 of an
+unselected element is dropped in the end and never read; no number is ever tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.core.avals import ShapedArray
+from funcgrad.core.primitive import Primitive, bind
+from funcgrad.primitives.strict import Rule, shape_of, tangent_dtype, zeros_like
+from funcgrad.primitives.structural import (
+    batch_to_rank,
+    broadcast_shapes,
+    broadcast_to,
+    cast,
+    settle,
+    unbroadcast,
+)
+
+
+class Masked:
+    """A cotangent that is zero where `mask` (which broadcasts to it) is False.
+
+    Attributes:
+        value: The cotangent; where the mask is False it may be anything, unless `clean`.
+        mask: A boolean array.
+        clean: Whether the value is zero where the mask is False.
+    """
+
+    __slots__ = ("clean", "mask", "value")
+
+    # An array leaves `array + masked` to the class.
+    __array_ufunc__ = None
+
+    def __init__(self, value: Any, mask: Any, clean: bool = False) -> None:
+        self.value = value
+        self.mask = mask
+        self.clean = clean
+
+    def selected(self) -> Any:
+        """The cotangent as an array."""
+        if self.clean:
+            return self.value
+        if type(self.mask) is np.bool_:
+            return self.value if self.mask else zeros_like(self.value)[()]
+        return select(self.mask, self.value, 0.0)
+
+    def __add__(self, other: Any) -> Any:
+        if type(other) is Masked:
+            mask = self.mask if other.mask is self.mask else self.mask | other.mask
+            return Masked(self.selected() + other.selected(), mask, clean=True)
+        return self.selected() + other
+
+    __radd__ = __add__
+
+
+def selected(ct: Any) -> Any:
+    """A cotangent (None: zero) as an array, whether it is masked or not."""
+    return ct.selected() if type(ct) is Masked else ct
+
+
+def settle_masked(value: Any, mask: Any, x: Any) -> Masked:
+    """A masked cotangent of the broadcast x as one of x itself; an element repeated counts if any copy does."""
+    shape = shape_of(x)
+    if shape_of(value) == shape:
+        return Masked(cast(value, tangent_dtype(x)), mask)
+    mask = broadcast_to(mask, shape_of(value))
+    ct = settle(Masked(value, mask).selected(), x)
+    return Masked(ct, cast(unbroadcast(mask, shape), np.bool_), clean=True)
+
+
+def masked_vjp(
+    primitive: Primitive,
+    vjp: Rule,
+    ct: Masked,
+    y: Any,
+    xs: Sequence[Any],
+    ids: Sequence[int | None],
+    params: dict[str, Any],
+) -> Sequence[Any]:
+    """What `vjp`, a primitive's rule, makes of a masked cotangent: masked cotangents of the operands, if it can be."""
+    if primitive is select_p:
+        return vjp(ct, y, xs, ids, params)
+    if primitive.derivatives is not None:
+        with np.errstate(all="ignore"):  # nobody asked for the unselected elements
+            return [
+                None if number is None else settle_masked(derivative(ct.value, y, *xs), ct.mask, x)
+                for derivative, x, number in zip(primitive.derivatives, xs, ids, strict=True)
+            ]
+    x_cts = vjp(ct.selected(), y, xs, ids, params)
+    if not primitive.structural:
+        return x_cts
+    marks = vjp(broadcast_to(ct.mask, shape_of(y)), y, xs, ids, params)
+    return [
+        None if x_ct is None else Masked(x_ct, cast(mark, np.bool_), clean=True)
+        for x_ct, mark in zip(x_cts, marks, strict=True)
+    ]
+
+
+# select: y = x1 where the predicate is true, x2 where not; broadcasts ------------------------------------------------
+
+_PYTHON_SCALARS: dict[str, Any] = {"i": 0, "f": 0.0, "c": 0j}
+
+
+def _select_abstract(pred: ShapedArray, x1: ShapedArray, x2: ShapedArray) -> ShapedArray:
+    kinds = [_PYTHON_SCALARS[x.dtype.kind] if x.weak_type else x.dtype for x in (x1, x2)]
+    return ShapedArray(broadcast_shapes([pred.shape, x1.shape, x2.shape]), np.result_type(*kinds))
+
+
+def _select_jvp(tangents: Sequence[Any], y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
+    _, x1_dot, x2_dot = tangents
+    if x1_dot is None and x2_dot is None:
+        return None
+    y_dot = select(xs[0], 0.0 if x1_dot is None else x1_dot, 0.0 if x2_dot is None else x2_dot)
+    return cast(broadcast_to(y_dot, shape_of(y)), tangent_dtype(y))
+
+
+def _select_vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> Any:
+    pred, x1, x2 = xs
+    value, outer = (ct.value, ct.mask) if type(ct) is Masked else (ct, True)
+    return (
+        None,
+        None if ids[1] is None else settle_masked(value, pred if outer is True else pred & outer, x1),
+        None if ids[2] is None else settle_masked(value, ~pred if outer is True else ~pred & outer, x2),
+    )
+
+
+def _select_batch(size: int, xs: Sequence[Any], dims: Sequence[int | None], params: dict[str, Any]) -> tuple[Any, int]:
+    rank = max(len(shape_of(x)) - (dim is not None) for x, dim in zip(xs, dims, strict=True))
+    return select(*[x if dim is None else batch_to_rank(x, dim, rank) for x, dim in zip(xs, dims, strict=True)]), 0
+
+
+select_p = Primitive(
+    "select",
+    implementation=np.where,
+    abstract=_select_abstract,
+    jvp=_select_jvp,
+    vjp=_select_vjp,
+    batch=_select_batch,
+    is_linear=lambda active: 0 not in active,
+)
+
+
+def select(pred: Any, x1: Any, x2: Any) -> Any:
+    """x1 where the boolean `pred` is true, x2 elsewhere; the three broadcast.
+
+    Derivative: that of the branch taken. Of the other branch nothing passes, not even a NaN or an infinity.
+    """
+    return bind(select_p, np.bool_(pred) if type(pred) is bool else pred, x1, x2)
