@@ -192,29 +192,36 @@ def spread(y: Any, shape: Shape, axes: Shape, keepdims: bool) -> Any:
     return broadcast_to(y, shape)
 
 
-def _reduce_sum_abstract(x: ShapedArray, axes: Shape, keepdims: bool) -> ShapedArray:
-    dtype = np.add.reduce(np.empty(0, x.dtype)).dtype
+def _reduce_sum_abstract(x: ShapedArray, axes: Shape, keepdims: bool, dtype: Any = None) -> ShapedArray:
+    dtype = np.add.reduce(np.empty(0, x.dtype), dtype=dtype).dtype
     return ShapedArray(reduced_shape(x.shape, axes, keepdims), dtype)
+
+
+def _reduce_sum_transpose(ct: Any, x: Any, axes: Shape, keepdims: bool, dtype: Any = None) -> Any:
+    ct = spread(ct, shape_of(x), axes, keepdims)
+    return ct if dtype is None else cast(ct, tangent_dtype(x))
 
 
 def _reduce_sum_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
     x = moveaxis(xs[0], dims[0], 0)
-    return bind(reduce_sum_p, x, axes=tuple(axis + 1 for axis in params["axes"]), keepdims=params["keepdims"]), 0
+    return bind(reduce_sum_p, x, **{**params, "axes": tuple(axis + 1 for axis in params["axes"])}), 0
 
 
 reduce_sum_p = linear(
     "reduce_sum",
-    implementation=lambda x, axes, keepdims: np.add.reduce(x, axis=axes, keepdims=keepdims),
+    implementation=lambda x, axes, keepdims, dtype=None: np.add.reduce(x, axes, dtype, None, keepdims),
     abstract=_reduce_sum_abstract,
-    transpose=lambda ct, x, axes, keepdims: spread(ct, shape_of(x), axes, keepdims),
+    transpose=_reduce_sum_transpose,
     batch=_reduce_sum_batch,
     structural=True,
 )
 
 
-def reduce_sum(x: Any, axes: Shape, keepdims: bool = False) -> Any:
-    """The sum over some axes, counted from the front."""
-    return bind(reduce_sum_p, x, axes=axes, keepdims=keepdims)
+def reduce_sum(x: Any, axes: Shape, keepdims: bool = False, dtype: Any = None) -> Any:
+    """The sum over some axes, counted from the front, in NumPy's dtype for it or in another."""
+    if dtype is None:
+        return bind(reduce_sum_p, x, axes=axes, keepdims=keepdims)
+    return bind(reduce_sum_p, x, axes=axes, keepdims=keepdims, dtype=np.dtype(dtype))
 
 
 def unbroadcast(ct: Any, shape: Shape) -> Any:
