@@ -22,6 +22,12 @@ _SEEDS = {np.dtype(t): np.dtype(t).type(1) for t in (np.float64, np.float32, np.
 _SEEDS |= {np.dtype(t): np.dtype(t).type(1) for t in (np.complex128, np.complex64, np.clongdouble)}
 
 
+def _is_plain(x: Any) -> bool:
+    """Whether x is one floating-point array or number, in the form in which it is traced."""
+    kind = type(x)
+    return kind is float or (kind in _PLAIN and x.dtype in _SEEDS and x.dtype.kind == "f")
+
+
 class _value_and_grad(Transformed[P, R]):
     options = ("argnums", "has_aux", "holomorphic", "allow_int")
     argnums: Argnums
@@ -34,57 +40,55 @@ class _value_and_grad(Transformed[P, R]):
         return ((value, aux) if self.has_aux else value), gradient
 
     def _differentiate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:
-        argnums = self.argnums
-        if type(argnums) is int and 0 <= argnums < len(args) and not self.holomorphic:
-            # The short way for one plain array: no trees.
-            x = args[argnums]
-            if type(x) is float or (type(x) in _PLAIN and x.dtype.kind == "f" and x.dtype.isnative):
-                recording = Recording(self.transformation, self.function, False, True)
-                tracer = recording.input(x)
-                if len(args) == 1:
-                    value, aux, cts = self._sweep(recording, lambda: self.function(tracer, **kwargs))
-                else:
-                    before, after = args[:argnums], args[argnums + 1 :]
-                    value, aux, cts = self._sweep(recording, lambda: self.function(*before, tracer, *after, **kwargs))
-                (ct,) = cts
-                if ct is None:
-                    return value, aux, zeros_for(x)
-                if type(ct) is np.ndarray and not (ct.flags.writeable and ct.flags.c_contiguous):
-                    ct = ct.copy(order="C")
-                return value, aux, ct
+        """Value, auxiliary data and gradient of one call."""
+        argnum = self.argnums
+        if type(argnum) is not int or not 0 <= argnum < len(args) or not _is_plain(args[argnum]) or self.holomorphic:
+            return self._differentiate_trees(args, kwargs)
+        # The short way for one plain array: no trees.
+        x = args[argnum]
+        recording = Recording(self.transformation, self.function, False, True)
+        try:
+            y = self.function(*args[:argnum], recording.input(x), *args[argnum + 1 :], **kwargs)
+            value, aux, (ct,) = self._sweep(recording, y)
+        finally:
+            recording.close()
+        if type(ct) is np.ndarray:
+            flags = ct.flags
+            return value, aux, ct if flags.carray else ct.copy(order="C")
+        return value, aux, zeros_for(x) if ct is None else ct
+
+    def _differentiate_trees(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:
         selected = Selected(
             self.transformation,
             self.function,
-            argnums,
+            self.argnums,
             args,
             kwargs,
             holomorphic=self.holomorphic,
             allow_int=self.allow_int,
         )
         recording = Recording(self.transformation, self.function, False, True)
-        leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
-        value, aux, cts = self._sweep(recording, lambda: selected.call(self.function, leaves))
+        try:
+            leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
+            value, aux, cts = self._sweep(recording, selected.call(self.function, leaves))
+        finally:
+            recording.close()
         gradient = [zeros_for(x) for x in selected.leaves]
         for i, ct in zip(selected.traced, cts, strict=True):
             if ct is not None:
                 gradient[i] = ct
         return value, aux, selected.result(fresh(gradient))
 
-    def _sweep(self, recording: Recording, call: Callable[[], Any]) -> tuple[Any, Any, list[Any]]:
-        """Record the call, then pull one back to the inputs."""
-        try:
-            y, aux = call(), None
-            if self.has_aux:
-                y, aux = self._split(y)
-                aux = lower_tree(recording, aux)
-            if type(y) is not Tracer or y.shape or y.dtype not in _SEEDS:
-                y = self._check_output(y)
-            if y.dtype.kind == "c" and not self.holomorphic:
-                raise self._complex_output(y)
-            value, number = recording.lower(y)
-            return value, aux, pull_back(recording, (number,), (_SEEDS[y.dtype],), consume=True)
-        finally:
-            recording.close()
+    def _sweep(self, recording: Recording, y: Any) -> tuple[Any, Any, list[Any]]:
+        """Value and auxiliary data of what the function returned, and the cotangents of the inputs."""
+        aux = None
+        if self.has_aux:
+            y, aux = self._split(y)
+            aux = lower_tree(recording, aux)
+        value, number = recording.lower(y)
+        if type(value) is not np.float64:
+            value = self._check_output(value)
+        return value, aux, pull_back(recording, (number,), (_SEEDS[value.dtype],), consume=True)
 
     def _split(self, y: Any) -> tuple[Any, Any]:
         if isinstance(y, tuple) and len(y) == 2:
@@ -128,6 +132,8 @@ class _value_and_grad(Transformed[P, R]):
                     fix="return a float (a cast, a comparison or argmax on the way cuts the derivative off).",
                 )
             )
+        if aval.dtype.kind == "c" and not self.holomorphic:
+            raise self._complex_output(y)
         return y if isinstance(y, (Tracer, np.ndarray, np.generic)) else np.asarray(y)[()]
 
     def _complex_output(self, y: Any) -> DifferentiationError:

@@ -19,20 +19,17 @@ class Transformed(Generic[P, R]):
     """A transformed function. Subclasses say what a call does; `options` are their own attributes."""
 
     options: tuple[str, ...] = ()
+    transformation: str
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         if not callable(function):
-            raise TypeError(f"{self.transformation}: expected a function to transform, got {function!r}")
+            raise TypeError(f"{type(self).__name__.lstrip('_')}: expected a function to transform, got {function!r}")
         self.function = function
+        self.transformation = type(self).__name__.lstrip("_")
         for name in self.options:
             setattr(self, name, options.pop(name))
         assert not options
         functools.update_wrapper(self, function, updated=())
-
-    @property
-    def transformation(self) -> str:
-        """The name of the transformation, as in `grad`."""
-        return type(self).__name__.lstrip("_")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Apply the transformed function."""

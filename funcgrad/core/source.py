@@ -47,14 +47,19 @@ class _Replay(threading.local):
 replay = _Replay()
 
 
-def current_place() -> Place | None:
-    """The innermost user frame."""
-    frame = _getframe(2)
-    while _internal_files[frame.f_code.co_filename]:
+def current_place(depth: int = 2) -> Place | None:
+    """The innermost user frame, looked for from `depth` frames above this one.
+
+    Looking at a frame makes an object of it, which costs as much as the rest: start as far up as is known to be safe.
+    """
+    frame = _getframe(depth)
+    code = frame.f_code
+    while _internal_files[code.co_filename]:
         frame = frame.f_back  # type: ignore[assignment]
         if frame is None:
             return None
-    return frame.f_code, frame.f_lasti
+        code = frame.f_code
+    return code, frame.f_lasti
 
 
 class Source(NamedTuple):

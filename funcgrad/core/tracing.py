@@ -18,13 +18,13 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import EscapedTracerError, TracedBranchError, TracedConversionError
-from funcgrad.core.source import Place, current_place, read_source
+from funcgrad.core.source import Place, current_place, read_source, replay
 
 _levels = itertools.count(1)
 
 # (primitive, params, xs, ids, y, first_id, place): operands' values and variable numbers (None: a constant),
 # the result (a tuple for a primitive with several) and the number of its first variable.
-RecordedEquation = tuple[Any, dict[str, Any], list[Any], list[int | None], Any, int, Place | None]
+RecordedEquation = tuple[Any, dict[str, Any], Sequence[Any], Sequence[int | None], Any, int, Place | None]
 
 
 class Recording:
@@ -39,7 +39,8 @@ class Recording:
 
     # Not slotted: a shared class-level default costs nothing per recording.
     guards: Sequence[Place | None] = ()
-    nested = False
+    nested = False  # whether any value is itself a tracer, of an outer recording
+    plain: bool  # whether values are plain NumPy's, only derivatives are wanted, and the recording is open
     equations: list[RecordedEquation] | None
 
     def __init__(
@@ -54,6 +55,7 @@ class Recording:
         self.function = function
         self.abstract = abstract
         self.differentiating = differentiating
+        self.plain = differentiating and not abstract
         self.equations = []
         self.inputs: list[Any] = []
         self.size = 0
@@ -63,10 +65,26 @@ class Recording:
         if self.abstract:
             value = get_aval(value)
         elif type(value) is Tracer:
-            self.nested = True
+            self.enclose()
         self.inputs.append(value)
         self.size += 1
         return Tracer(self, self.size - 1, value)
+
+    def enclose(self) -> None:
+        """Note that values of an outer recording take part: from now on primitives are bound one level down."""
+        self.nested, self.plain = True, False
+
+    def append(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any) -> Any:
+        """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
+        # Four frames up: this one, `bind`, and an operator or a protocol at least are funcgrad's own.
+        place = replay.place or current_place(4)
+        first = self.size
+        self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
+        if primitive.multiple_results:
+            self.size = first + len(y)
+            return tuple([Tracer(self, first + i, value, place) for i, value in enumerate(y)])
+        self.size = first + 1
+        return Tracer(self, first, y, place)
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
         """The value one level down and the variable's number; `(x, None)` for what this recording does not trace."""
@@ -76,7 +94,7 @@ class Recording:
 
     def close(self) -> None:
         """Drop all equations: tracers that are still around have escaped."""
-        self.equations = None
+        self.equations, self.plain = None, False
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from funcgrad.core.errors import UnsupportedFunctionError
-from funcgrad.core.primitive import Primitive, bind
+from funcgrad.core.primitive import Primitive, bind_binary, bind_unary
 from funcgrad.core.tracing import Tracer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,7 +51,7 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
     if method == "__call__" and not kwargs:
         primitive = ufunc_primitives.get(ufunc)
         if primitive is not None:
-            return bind(primitive, *inputs)
+            return bind_unary(primitive, *inputs) if len(inputs) == 1 else bind_binary(primitive, *inputs)
         f = functions.get(ufunc)
         if f is not None:
             return f(*inputs)
