@@ -1,5 +1,6 @@
 """Composable derivatives of plain NumPy code: grad, vjp, jvp, jacobian, hessian, vmap, jit."""
 
+from funcgrad import tree
 from funcgrad.api.batching import vmap
 from funcgrad.api.differentiation import grad, value_and_grad
 from funcgrad.api.products import jvp, linear_transpose, linearize, stop_gradient, vjp
@@ -17,6 +18,7 @@ __all__ = [
     "linearize",
     "make_jaxpr",
     "stop_gradient",
+    "tree",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -110,6 +110,10 @@ class Jaxpr:
     def out_avals(self) -> list[ShapedArray]:
         return [v.aval for v in self.outputs]
 
+    def pretty_print(self, *, source_info: bool = False) -> str:
+        """The jaxpr as text; with `source_info` each equation with the user's line that asked for it."""
+        return jaxpr_text(self, sources=source_info)
+
     def __repr__(self) -> str:
         return jaxpr_text(self)
 
