@@ -30,6 +30,23 @@ def push_forward(recording: Recording, tangents: Sequence[Any], out_ids: Sequenc
     return [None if number is None else x_dots[number] for number in out_ids]
 
 
+def prune(recording: Recording, out_ids: Sequence[int | None]) -> None:
+    """Drop the equations of a recording on which none of these variables depends."""
+    assert recording.equations is not None
+    needed = set(out_ids)
+    kept = []
+    for equation in reversed(recording.equations):
+        primitive, _, _, ids, y, first, _ = equation
+        if primitive.multiple_results:
+            if needed.isdisjoint(range(first, first + len(y))):
+                continue
+        elif first not in needed:
+            continue
+        needed.update(ids)
+        kept.append(equation)
+    recording.equations = kept[::-1]
+
+
 def jvp(function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], user: Any = None) -> Any:
     """Values and tangents of a flat function at `primals` along `tangents` (None: zero)."""
     recording = Recording("jvp", user or function, differentiating=True)

@@ -15,6 +15,8 @@ def evaluate_batched(
 ) -> tuple[list[Any], list[int | None]]:
     """The outputs of a row's jaxpr for `size` rows, and the axis along which each output's rows lie.
 
+    Each value is dropped after its last use.
+
     Args:
         args: Batches; `dims` says along which axis of each the rows lie, None for the same value in all rows.
     """
@@ -26,7 +28,7 @@ def evaluate_batched(
 
     outer = replay.place
     try:
-        for eqn in jaxpr.equations:
+        for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
             replay.place = eqn.place
             xs, x_dims = zip(*map(read, eqn.inputs), strict=True)
             if all(dim is None for dim in x_dims):
@@ -38,6 +40,8 @@ def evaluate_batched(
                 env.update(zip(eqn.outputs, zip(y, dim, strict=True), strict=True))
             else:
                 env[eqn.outputs[0]] = (y, dim)
+            for v in dead:
+                del env[v]
     finally:
         replay.place = outer
     results = [read(x) for x in jaxpr.outputs]

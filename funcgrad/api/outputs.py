@@ -1,0 +1,149 @@
+"""What the user's function returned: its leaves, which of them are traced, and what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from funcgrad.api.arguments import Selected, name_of
+from funcgrad.api.results import lower_tree
+from funcgrad.api.transformed import Transformed
+from funcgrad.core.avals import ShapedArray, get_aval
+from funcgrad.core.errors import DifferentiationError, message
+from funcgrad.core.tracing import Recording
+from funcgrad.core.tree import leaf_paths, tree_flatten
+from funcgrad.transforms.transpose import tangent_aval
+
+
+class Outputs:
+    """The result of one recorded call.
+
+    Attributes:
+        tree: Its structure.
+        values: Its leaves, one level below the recording.
+        ids: The recording's variables that they are; None for what does not depend on the traced arguments.
+        avals: The types of their cotangents.
+        aux: The auxiliary data of a function with `has_aux`.
+    """
+
+    __slots__ = ("aux", "avals", "ids", "tree", "values")
+
+    def __init__(
+        self, owner: Transformed[Any, Any], recording: Recording, result: Any, *, has_aux: bool, holomorphic: bool
+    ) -> None:
+        self.aux = None
+        if has_aux:
+            result, aux = split_aux(owner, result)
+            self.aux = lower_tree(recording, aux)
+        leaves, self.tree = tree_flatten(result)
+        lowered = [recording.lower(y) for y in leaves]
+        self.values = [y for y, _ in lowered]
+        self.ids = [number for _, number in lowered]
+        self.avals: list[ShapedArray] = []
+        for i, y in enumerate(self.values):
+            try:
+                aval = get_aval(y)
+            except TypeError:
+                raise self._no_number(owner, i) from None
+            if aval.dtype.kind not in "fc":
+                raise self._no_number(owner, i)
+            if holomorphic and aval.dtype.kind != "c":
+                raise self._real(owner, i)
+            self.avals.append(tangent_aval(aval))
+
+    @property
+    def size(self) -> int:
+        """The number of elements that depend on the traced arguments."""
+        return sum(aval.size for aval, number in zip(self.avals, self.ids, strict=True) if number is not None)
+
+    def check_real(self, owner: Transformed[Any, Any], fix: str) -> None:
+        """Check that no output is complex.
+
+        Raises:
+            DifferentiationError: naming the leaf that is.
+        """
+        for i, aval in enumerate(self.avals):
+            if aval.dtype.kind == "c":
+                raise DifferentiationError(
+                    message(
+                        f"{owner!r} got a complex result from {name_of(owner.function)}.",
+                        value=f"{self._path(i)}: {aval!r}",
+                        why="the derivative of a complex result is one number only if the function is holomorphic.",
+                        fix=f"holomorphic=True if it is, with complex arguments; {fix} if not.",
+                    )
+                )
+
+    def check_scalar(self, owner: Transformed[Any, Any], fix: str) -> None:
+        """Check that there is one output, a number.
+
+        Raises:
+            DifferentiationError: saying what there is instead.
+        """
+        if not self.tree.is_leaf():
+            what = f"a {getattr(self.tree.type, '__name__', 'tree')} of {len(self.avals)}" if self.avals else "None"
+        elif self.avals[0].shape:
+            what = f"an array of shape {self.avals[0].shape}"
+        else:
+            return
+        raise DifferentiationError(
+            message(
+                f"{owner!r} needs a function that returns one number; {name_of(owner.function)} returned {what}.",
+                fix=fix,
+            )
+        )
+
+    def ones(self) -> list[Any]:
+        """The cotangents of the sum of all outputs."""
+        return [np.ones(aval.shape, aval.dtype)[()] for aval in self.avals]
+
+    def _path(self, i: int) -> str:
+        return leaf_paths(self.tree, "result")[i]
+
+    def _no_number(self, owner: Transformed[Any, Any], i: int) -> DifferentiationError:
+        y = self.values[i]
+        kind = f"{get_aval(y)!r}" if hasattr(y, "dtype") or isinstance(y, (bool, int)) else type(y).__name__
+        return DifferentiationError(
+            message(
+                f"{owner!r} needs floating-point results; {name_of(owner.function)} returned {kind}.",
+                value=f"{self._path(i)} = {y!r}"[:120],
+                why="only floating-point values have derivatives.",
+                fix="return floats; has_aux=True for other results (result, other results).",
+            )
+        )
+
+    def _real(self, owner: Transformed[Any, Any], i: int) -> DifferentiationError:
+        return DifferentiationError(
+            message(
+                f"{owner!r} has holomorphic=True, but {name_of(owner.function)} returned a real result.",
+                value=f"{self._path(i)}: {get_aval(self.values[i])!r}",
+                why="a real function of complex arguments is holomorphic only if it is constant.",
+                fix="the real and imaginary parts as arguments, or funcgrad.vjp.",
+            )
+        )
+
+
+def split_aux(owner: Transformed[Any, Any], result: Any) -> tuple[Any, Any]:
+    """The result and the auxiliary data of a function with `has_aux`.
+
+    Raises:
+        DifferentiationError: It did not return a pair.
+    """
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
+    raise DifferentiationError(
+        message(
+            f"{owner!r} has has_aux=True, but {name_of(owner.function)} did not return a pair.",
+            value=f"it returned {type(result).__name__}",
+            fix="return (result, auxiliary_data).",
+        )
+    )
+
+
+def record_call(
+    owner: Transformed[Any, Any], selected: Selected, recording: Recording, *, has_aux: bool, holomorphic: bool
+) -> Outputs:
+    """Run the user's function once, its differentiated leaves traced by a recording."""
+    leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
+    result = selected.call(owner.function, leaves)
+    return Outputs(owner, recording, result, has_aux=has_aux, holomorphic=holomorphic)
