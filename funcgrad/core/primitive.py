@@ -79,6 +79,9 @@ class Primitive:
         return self.name
 
 
+_NO_PARAMS: dict[str, Any] = {}
+
+
 def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     """Apply a primitive: run it one level down, and record it on the highest level among its arguments.
 
@@ -122,15 +125,17 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     return recording.append(primitive, params, xs, ids, y)
 
 
-def bind_unary(primitive: Primitive, x: Any) -> Any:
-    """`bind` for one operand, one result and no parameters, where every tenth of a microsecond counts."""
-    if type(x) is Tracer and x.recording.plain:
-        value = x.value
-        y = primitive.implementation(value)
-        if primitive.differentiable:
-            return x.recording.append(primitive, _NO_PARAMS, (value,), (x.id,), y)
-        return y
-    return bind(primitive, x)
+def bind_unary(primitive: Primitive, x: Any, params: dict[str, Any] = _NO_PARAMS) -> Any:
+    """`bind` for one operand and one result, where every tenth of a microsecond counts."""
+    if type(x) is Tracer:
+        recording = x.recording
+        if recording.plain:
+            value = x.value
+            y = primitive.implementation(value, **params) if params else primitive.implementation(value)
+            if primitive.differentiable:
+                return recording.append(primitive, params, (value,), (x.id,), y)
+            return y
+    return bind(primitive, x, **params)
 
 
 def bind_binary(primitive: Primitive, x1: Any, x2: Any) -> Any:
@@ -156,6 +161,3 @@ def bind_binary(primitive: Primitive, x1: Any, x2: Any) -> Any:
             return x2.recording.append(primitive, _NO_PARAMS, (x1, value), (None, x2.id), y)
         return y
     return bind(primitive, x1, x2)
-
-
-_NO_PARAMS: dict[str, Any] = {}

@@ -76,7 +76,7 @@ class Recording:
 
     def append(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any) -> Any:
         """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
-        # Four frames up: this one, `bind`, and an operator or a protocol at least are funcgrad's own.
+        # Four frames up: `current_place`, this one, `bind`, and an operator or a protocol are funcgrad's own.
         place = replay.place or current_place(4)
         first = self.size
         self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
@@ -106,7 +106,7 @@ class Recording:
 class Tracer:
     """Stands for an array while a function is recorded; has NumPy's operators, methods and attributes."""
 
-    __slots__ = ("__weakref__", "id", "place", "recording", "value", "view")
+    __slots__ = ("__weakref__", "alias", "id", "place", "recording", "value")
 
     # NumPy arrays leave `array + tracer` to the tracer.
     __array_priority__ = 1000
@@ -116,7 +116,7 @@ class Tracer:
         self.id = id
         self.value = value
         self.place = place
-        self.view: Any = None
+        self.alias: Any = None  # what this is a view of, for in-place code
 
     @property
     def aval(self) -> ShapedArray:

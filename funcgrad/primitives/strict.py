@@ -37,7 +37,7 @@ def linear(
     *,
     implementation: Rule,
     abstract: Rule,
-    transpose: Rule,
+    transpose: Rule | Sequence[Rule],
     batch: Rule,
     wrt: Sequence[int] | None = (0,),
     structural: bool = False,
@@ -46,7 +46,8 @@ def linear(
 
     Args:
         transpose: `(ct, *xs, **params)` gives the cotangent of the only operand in `wrt`, or one for each of
-            `wrt` in order. Of the operands in `wrt` it may ask shape and dtype only.
+            `wrt` in order; where they have nothing in common, a function for each. Of the operands in `wrt` it may
+            ask shape and dtype only.
         structural: Whether it only moves, repeats and sums elements. Its transpose then takes boolean arrays, too.
     """
 
@@ -59,28 +60,39 @@ def linear(
             operands[i] = zeros_like(xs[i]) if tangents[i] is None else tangents[i]
         return bind(primitive, *operands, **params)
 
-    def vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> Any:
-        if wrt is None:
-            return transpose(ct, *xs, **params)
-        cts: list[Any] = [None] * len(xs)
-        if len(wrt) > 1:
-            for i, x_ct in zip(wrt, transpose(ct, *xs, **params), strict=True):
-                cts[i] = x_ct
-        elif ids[wrt[0]] is not None:
-            cts[wrt[0]] = transpose(ct, *xs, **params)
-        return cts
-
     primitive = Primitive(
         name,
         implementation=implementation,
         abstract=abstract,
         batch=batch,
         jvp=jvp,
-        vjp=vjp,
+        vjp=_linear_vjp(transpose, wrt),
         is_linear=lambda active: wrt is None or set(active) <= set(wrt),
         structural=structural,
     )
     return primitive
+
+
+def _linear_vjp(transpose: Rule | Sequence[Rule], wrt: Sequence[int] | None) -> Rule:
+    if not callable(transpose):
+        rules = dict(zip(wrt or (), transpose, strict=True))
+        return lambda ct, y, xs, ids, params: [
+            None if number is None or i not in rules else rules[i](ct, *xs, **params) for i, number in enumerate(ids)
+        ]
+    if wrt is None:
+        return lambda ct, y, xs, ids, params: transpose(ct, *xs, **params)
+    if tuple(wrt) == (0,):
+        return lambda ct, y, xs, ids, params: (None if ids[0] is None else transpose(ct, *xs, **params),)
+
+    def vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> list[Any]:
+        cts: list[Any] = [None] * len(xs)
+        if any(ids[i] is not None for i in wrt):
+            x_cts = transpose(ct, *xs, **params)
+            for i, x_ct in zip(wrt, x_cts if len(wrt) > 1 else (x_cts,), strict=True):
+                cts[i] = x_ct
+        return cts
+
+    return vjp
 
 
 def multilinear(
