@@ -73,12 +73,19 @@ class Source(NamedTuple):
 
     def __str__(self) -> str:
         text = f":  {self.text}" if self.text else ""
-        return f"{self.file}:{self.line}, in {self.function}{text}"
+        return f"{_shown(self.file)}:{self.line}, in {self.function}{text}"
 
     @property
     def brief(self) -> str:
         """`file:line` with the file's last component only."""
-        return f"{os.path.basename(self.file)}:{self.line}"
+        return f"{os.path.basename(_shown(self.file))}:{self.line}"
+
+
+def _shown(file: str) -> str:
+    """A notebook's cell as IPython calls it ("Cell In[3]", not a temporary file), any other file by its path."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    cell = None if shell is None else shell.compile.format_code_name(file)
+    return file if cell is None else " ".join(cell)
 
 
 def read_source(place: Place | None) -> Source | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +24,7 @@ class Layer:
 
 def make_layers(sizes: Sequence[int], rng: np.random.Generator) -> list[Layer]:
     """Random layers from one size to the next, scaled for rectified units."""
-    return [Layer(rng.normal(0, np.sqrt(2 / m), (m, n)), np.zeros(n)) for m, n in zip(sizes, sizes[1:], strict=False)]
+    return [Layer(rng.normal(0, np.sqrt(2 / m), (m, n)), np.zeros(n)) for m, n in pairwise(sizes)]
 
 
 def binary_cross_entropy(layer: Layer, x: Array, y: Array) -> Any:
