@@ -31,6 +31,7 @@ class Kernel:
         self.function = function
         self.dispatcher: Any = None
         self._owed: dict[tuple[Any, ...], float] = {}
+        self._price = COMPILE_PRICE
 
     def pays(self, saving: float, *args: Any) -> bool:
         """Whether to run the kernel on these arguments.
@@ -46,7 +47,7 @@ class Kernel:
         if self.dispatcher is None and not self._import(saving):
             return False
         self._owed[types] = owed = owed + saving
-        if self.dispatcher is False or owed < (LOAD_PRICE if self.is_on_disk() else COMPILE_PRICE):
+        if self.dispatcher is False or owed < self._price:
             return False
         self._owed[types] = -1.0  # bought
         return True
@@ -57,6 +58,7 @@ class Kernel:
             if Kernel.imports_owed < IMPORT_PRICE:
                 return False
         self.dispatcher = _dispatcher(self.function)
+        self._price = LOAD_PRICE if self.is_on_disk() else COMPILE_PRICE
         return True
 
     def is_on_disk(self) -> bool:
