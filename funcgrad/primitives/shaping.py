@@ -1,4 +1,4 @@
-"""Linear primitives that put elements together and apart: concatenate, stack, pad, flip, roll, diagonals."""
+"""Linear primitives that put elements together and apart: concatenate, stack, flip, roll, diagonals."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import bind
+from funcgrad.primitives.index import Index
+from funcgrad.primitives.indexing import basic_index, embed
 from funcgrad.primitives.kinds import linear, shape_of, tangent_dtype
 from funcgrad.primitives.structural import Shape, broadcast_to, cast, moveaxis
 
-Pads = tuple[tuple[int, int], ...]
+_ndarray = np.ndarray  # looked up on the hot path
 
 
-def slice_axis(x: Any, axis: int, start: int | None, stop: int | None, step: int = 1) -> Any:
-    """`x[start:stop:step]` along one axis."""
-    return x[(*(slice(None),) * axis, slice(start, stop, step))]
+def slice_axis(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """`x[start:stop]` along one axis."""
+    if type(x) is _ndarray:
+        return x[(*(slice(None),) * axis, slice(start, stop))]
+    shape = x.shape
+    return basic_index(x, Index((*_whole(shape[:axis]), slice(start, stop).indices(shape[axis]))))
+
+
+def _whole(shape: Shape) -> list[tuple[int, int, int]]:
+    return [(0, n, 1) for n in shape]
 
 
 def _common_dtype(xs: Sequence[ShapedArray]) -> np.dtype[Any]:
@@ -101,7 +110,10 @@ def _stack_abstract(*xs: ShapedArray, axis: int) -> ShapedArray:
 
 def _stack_transpose(ct: Any, *xs: Any, axis: int) -> list[Any]:
     before = (slice(None),) * axis
-    return [cast(ct[(*before, i)], tangent_dtype(x)) for i, x in enumerate(xs)]
+    if type(ct) is _ndarray:
+        return [cast(ct[(*before, i)], tangent_dtype(x)) for i, x in enumerate(xs)]
+    whole = _whole(ct.shape[:axis])
+    return [cast(basic_index(ct, Index((*whole, i))), tangent_dtype(x)) for i, x in enumerate(xs)]
 
 
 def _stack_batch(size: int, xs: Sequence[Any], dims: Sequence[int | None], params: dict[str, Any]) -> tuple[Any, int]:
@@ -122,42 +134,6 @@ stack_p = linear(
 def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     """Arrays of one shape side by side along a new axis, counted from the front."""
     return bind(stack_p, *xs, axis=axis)
-
-
-# pad: zeros around -------------------------------------------------------------------------------------------------
-
-
-def _pad_implementation(x: Any, pads: Pads) -> Any:
-    y = np.zeros(_padded_shape(x.shape, pads), x.dtype)
-    y[_inside(x.shape, pads)] = x
-    return y
-
-
-def _padded_shape(shape: Shape, pads: Pads) -> Shape:
-    return tuple(low + n + high for n, (low, high) in zip(shape, pads, strict=True))
-
-
-def _inside(shape: Shape, pads: Pads) -> tuple[slice, ...]:
-    return tuple(slice(low, low + n) for n, (low, _) in zip(shape, pads, strict=True))
-
-
-def _pad_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
-    return pad(moveaxis(xs[0], dims[0], 0), ((0, 0), *params["pads"])), 0
-
-
-pad_p = linear(
-    "pad",
-    implementation=_pad_implementation,
-    abstract=lambda x, pads: ShapedArray(_padded_shape(x.shape, pads), x.dtype),
-    transpose=lambda ct, x, pads: ct[_inside(x.shape, pads)],
-    batch=_pad_batch,
-    structural=True,
-)
-
-
-def pad(x: Any, pads: Pads) -> Any:
-    """x with zeros around it, `(before, after)` for each axis."""
-    return bind(pad_p, x, pads=pads)
 
 
 # flip: backwards along some axes -------------------------------------------------------------------------------------
@@ -274,3 +250,13 @@ embed_diagonal_p = linear(
 def embed_diagonal(x: Any, offset: int, matrix: tuple[int, int]) -> Any:
     """Matrices of a given shape with x, in its last axis, on a diagonal and zeros elsewhere."""
     return bind(embed_diagonal_p, x, offset=offset, matrix=matrix)
+
+
+# pad: zeros around x ------------------------------------------------------------------------------------------------
+
+
+def pad(x: Any, widths: Sequence[tuple[int, int]]) -> Any:
+    """x with zeros around it, `(before, after)` for each axis."""
+    pairs = list(zip(x.shape, widths, strict=True))
+    inside = Index(tuple((low, low + n, 1) for n, (low, _) in pairs))
+    return embed(x, inside, tuple(low + n + high for n, (low, high) in pairs))

@@ -75,8 +75,8 @@ ROWS = [
         for axis in (0, 1, 2)
     ],
     Spec(
-        "pad",
-        ("pad",),
+        "embed-pad",
+        ("embed",),
         lambda x: shaping.pad(x, ((1, 0), (0, 2))),
         lambda x: np.pad(x, ((1, 0), (0, 2))),
         _one((2, 3)),
