@@ -21,7 +21,7 @@ R = TypeVar("R")
 Mode: TypeAlias = Literal["auto", "fwd", "rev"]
 
 MEMORY = 2**28  # bytes: 256 MiB
-_UNITS = {"chunk_size": "rows, or None for as many as the memory bound allows", "memory": "bytes"}
+_UNITS = {"chunk_size": "rows, or None", "memory": "bytes"}
 
 
 class _Dense(Transformed[P, R]):
@@ -76,12 +76,12 @@ class _jacobian(_Dense[P, R]):
         return (result, outputs.aux) if self.has_aux else result
 
     def _forward(self, selected: Selected, outputs: Outputs) -> bool:
-        """Whether by forward mode: where the inputs are no more than the outputs, or the outputs complex."""
+        """Whether by forward mode: where the inputs are fewer than the outputs, or the outputs complex."""
         if self.mode != "auto":
             return self.mode == "fwd"
         if not self.holomorphic and any(aval.dtype.kind == "c" for aval in outputs.avals):
             return True
-        return sum(get_aval(selected.leaves[i]).size for i in selected.traced) <= outputs.size
+        return sum(get_aval(selected.leaves[i]).size for i in selected.traced) < outputs.size
 
 
 class _jacfwd(_jacobian[P, R]):
@@ -159,7 +159,7 @@ def jacfwd(
         argnums: Which argument is differentiated: its position, its parameter name, or a tuple of these.
         has_aux: Whether f returns `(result, aux)`; then the result is `(jacobian, aux)`.
         holomorphic: Whether f is a complex-differentiable function of complex arguments.
-        chunk_size: How many sweeps run together; by default as many as `memory` allows.
+        chunk_size: How many sweeps run together; by default as many as run fastest within `memory`.
         memory: How many bytes intermediate values may take, beside the Jacobian itself. One row of each always fits.
 
     Returns:
@@ -208,7 +208,7 @@ def jacrev(
         has_aux: Whether f returns `(result, aux)`; then the result is `(jacobian, aux)`.
         holomorphic: Whether f is a complex-differentiable function of complex arguments.
         allow_int: Whether integer arguments may be among those differentiated; their blocks are zero.
-        chunk_size: How many sweeps run together; by default as many as `memory` allows.
+        chunk_size: How many sweeps run together; by default as many as run fastest within `memory`.
         memory: How many bytes intermediate values may take, beside the Jacobian itself. One row of each always fits.
 
     Returns:
@@ -263,7 +263,7 @@ def jacobian(
         holomorphic: Whether f is a complex-differentiable function of complex arguments.
         allow_int: Whether integer arguments may be among those differentiated; their blocks are zero.
         mode: "fwd" (a sweep per element of the arguments), "rev" (a sweep per element of the result), or "auto".
-        chunk_size: How many sweeps run together; by default as many as `memory` allows.
+        chunk_size: How many sweeps run together; by default as many as run fastest within `memory`.
         memory: How many bytes intermediate values may take, beside the Jacobian itself. One row of each always fits.
 
     Returns:
@@ -311,7 +311,7 @@ def hessian(
         argnums: Which argument is differentiated: its position, its parameter name, or a tuple of these.
         has_aux: Whether f returns `(result, aux)`; then the result is `(hessian, aux)`.
         holomorphic: Whether f is a complex-differentiable function of complex arguments.
-        chunk_size: How many rows are computed together; by default as many as `memory` allows.
+        chunk_size: How many rows are computed together; by default as many as run fastest within `memory`.
         memory: How many bytes intermediate values may take, beside the Hessian itself. One row of each always fits.
 
     Returns:
