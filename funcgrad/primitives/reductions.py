@@ -14,6 +14,7 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import Primitive, bind
+from funcgrad.primitives.complex import conjugate
 from funcgrad.primitives.cumulative import exclusive_cumprod
 from funcgrad.primitives.kinds import elementwise, linear, shape_of, tangent_dtype
 from funcgrad.primitives.masking import select
@@ -219,7 +220,7 @@ def _norm_abstract(x: ShapedArray, axes: Shape, keepdims: bool, flat: bool) -> S
 def _norm_partial(t: Any, y: Any, x: Any, axes: Shape, flat: bool) -> Any:
     """t * conj(x) / y, and 0 where y is 0; a square root is never so small that 1 / y overflows."""
     zero = y == 0
-    return t * (~zero / (y + zero)) * (x.conj() if x.dtype.kind == "c" else x)
+    return t * (~zero / (y + zero)) * conjugate(x)
 
 
 def _norm_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
@@ -253,7 +254,7 @@ def norm(x: Any, axes: Shape, keepdims: bool = False, flat: bool = False) -> Any
 
 def _root_derivative(t: Any, y: Any, x: Any) -> Any:
     zero = y == 0
-    return t * (0.5 * ~zero / (y + zero))
+    return t * (0.5 * (~zero / (y + zero)))
 
 
 root_p = elementwise("root", np.sqrt, _root_derivative)
