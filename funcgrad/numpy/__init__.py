@@ -1,1 +1,15 @@
-from funcgrad.numpy import operators, protocol, ufuncs
+from funcgrad.numpy import (
+    arrays,
+    contractions,
+    differences,
+    einsum,
+    joining,
+    matrices,
+    operators,
+    protocol,
+    rearranging,
+    reductions,
+    selection,
+    ufuncs,
+    views,
+)

@@ -100,10 +100,11 @@ def product_dtype(x1: ShapedArray, x2: ShapedArray) -> np.dtype[Any]:
 
 
 def _matmul_transpose_left(ct: Any, x1: Any, x2: Any) -> Any:
-    rank1, rank2 = len(x1.shape), len(x2.shape)
+    rank1, rank2 = x1.ndim, x2.ndim
     if rank2 == 2:
         if rank1 == 2:
-            return cast(ct @ swap_last(x2), x1.dtype)
+            left = ct @ x2.T
+            return left if left.dtype is x1.dtype else cast(left, x1.dtype)
         left = x2 @ ct if rank1 == 1 else reshape(rows(ct) @ swap_last(x2), shape_of(x1))
     elif rank2 == 1:
         left = column(ct) * x2
@@ -117,10 +118,11 @@ def _matmul_transpose_left(ct: Any, x1: Any, x2: Any) -> Any:
 
 
 def _matmul_transpose_right(ct: Any, x1: Any, x2: Any) -> Any:
-    rank1, rank2 = len(x1.shape), len(x2.shape)
+    rank1, rank2 = x1.ndim, x2.ndim
     if rank2 == 2:
         if rank1 == 2:
-            return cast(swap_last(x1) @ ct, x2.dtype)
+            right = x1.T @ ct
+            return right if right.dtype is x2.dtype else cast(right, x2.dtype)
         right = column(x1) * ct if rank1 == 1 else swap_last(rows(x1)) @ rows(ct)
     elif rank2 == 1:
         right = ct * x1 if rank1 == 1 else flat(ct) @ rows(x1)

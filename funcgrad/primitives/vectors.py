@@ -128,7 +128,11 @@ def vecmat(x1: Any, x2: Any) -> Any:
 
 
 def _cross_abstract(x1: ShapedArray, x2: ShapedArray) -> ShapedArray:
-    return ShapedArray(broadcast_shapes([x1.shape, x2.shape]), np.promote_types(x1.dtype, x2.dtype))
+    try:
+        shape = broadcast_shapes([x1.shape, x2.shape])
+    except ValueError:
+        raise_as_numpy(np.cross, x1, x2)
+    return ShapedArray(shape, np.promote_types(x1.dtype, x2.dtype))
 
 
 def _cross_batch(size: int, xs: Sequence[Any], dims: Sequence[int | None], params: dict[str, Any]) -> tuple[Any, int]:
