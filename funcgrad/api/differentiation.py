@@ -20,12 +20,14 @@ R = TypeVar("R")
 _PLAIN = frozenset({np.ndarray, np.float64, np.float32})
 _SEEDS = {np.dtype(t): np.dtype(t).type(1) for t in (np.float64, np.float32, np.float16, np.longdouble)}
 _SEEDS |= {np.dtype(t): np.dtype(t).type(1) for t in (np.complex128, np.complex64, np.clongdouble)}
+_FLOAT64 = np.dtype(np.float64)
+_ONE = (np.float64(1),)
 
 
 def _is_plain(x: Any) -> bool:
     """Whether x is one floating-point array or number, in the form in which it is traced."""
     kind = type(x)
-    return kind is float or (kind in _PLAIN and x.dtype in _SEEDS and x.dtype.kind == "f")
+    return kind is float or (kind in _PLAIN and (x.dtype is _FLOAT64 or (x.dtype in _SEEDS and x.dtype.kind == "f")))
 
 
 class _value_and_grad(Transformed[P, R]):
@@ -48,13 +50,20 @@ class _value_and_grad(Transformed[P, R]):
         x = args[argnum]
         recording = Recording(self.transformation, self.function, False, True)
         try:
-            y = self.function(*args[:argnum], recording.input(x), *args[argnum + 1 :], **kwargs)
-            value, aux, (ct,) = self._sweep(recording, y)
+            tracer = recording.input(x)
+            if argnum == 0:
+                y = self.function(tracer, *args[1:], **kwargs)
+            else:
+                y = self.function(*args[:argnum], tracer, *args[argnum + 1 :], **kwargs)
+            if type(y) is Tracer and y.recording is recording and type(y.value) is np.float64 and not self.has_aux:
+                value, aux = y.value, None
+                (ct,) = pull_back(recording, (y.id,), _ONE, consume=True)
+            else:
+                value, aux, (ct,) = self._sweep(recording, y)
         finally:
             recording.close()
         if type(ct) is np.ndarray:
-            flags = ct.flags
-            return value, aux, ct if flags.carray else ct.copy(order="C")
+            return value, aux, ct if ct.flags.carray else ct.copy(order="C")
         return value, aux, zeros_for(x) if ct is None else ct
 
     def _differentiate_trees(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:

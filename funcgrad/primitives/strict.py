@@ -101,8 +101,8 @@ def multilinear(
     """Declare a primitive that is linear in each operand, the others held fixed.
 
     Args:
-        transposes: For each operand `(ct, *xs, **params)` gives its cotangent; of that operand it may ask shape
-            and dtype only. For any number of operands, one function `(i, ct, *xs, **params)`.
+        transposes: For each of two operands `(ct, *xs, **params)` gives its cotangent; of that operand it may ask
+            shape and dtype only. For another number of operands, one function `(i, ct, *xs, **params)`.
     """
 
     def jvp(tangents: Sequence[Any], y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -113,24 +113,33 @@ def multilinear(
                 total = term if total is None else total + term
         return total
 
-    def vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> Any:
-        if callable(transposes):
-            return [None if number is None else transposes(i, ct, *xs, **params) for i, number in enumerate(ids)]
-        return [
-            None if number is None else rule(ct, *xs, **params)
-            for number, rule in zip(ids, transposes)  # noqa: B905 (the hot path)
-        ]
-
     primitive = Primitive(
         name,
         implementation=implementation,
         abstract=abstract,
         batch=batch,
         jvp=jvp,
-        vjp=vjp,
+        vjp=_multilinear_vjp(transposes),
         is_linear=lambda active: len(active) == 1,
     )
     return primitive
+
+
+def _multilinear_vjp(transposes: Sequence[Rule] | Rule) -> Rule:
+    if callable(transposes):
+        return lambda ct, y, xs, ids, params: [
+            None if number is None else transposes(i, ct, *xs, **params) for i, number in enumerate(ids)
+        ]
+    transpose1, transpose2 = transposes
+
+    def vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> Any:
+        x1, x2 = xs
+        return (
+            None if ids[0] is None else transpose1(ct, x1, x2, **params),
+            None if ids[1] is None else transpose2(ct, x1, x2, **params),
+        )
+
+    return vjp
 
 
 def nonlinear(
@@ -147,11 +156,12 @@ def nonlinear(
     Args:
         tangents: For each operand `(x_dot, y, *xs, **params)` gives the tangent of y that x_dot causes, by
             primitives and linear in x_dot (a tuple for several results); None for an operand without tangent.
+            Operands beyond these, as index arrays, have none.
     """
 
     def jvp(x_dots: Sequence[Any], y: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
         total: Any = None
-        for rule, x_dot in zip(tangents, x_dots, strict=True):
+        for rule, x_dot in zip(tangents, x_dots):  # noqa: B905 (see above)
             if x_dot is None or rule is None:
                 continue
             term = rule(x_dot, y, *xs, **params)

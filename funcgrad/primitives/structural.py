@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.avals import ShapedArray
-from funcgrad.core.primitive import bind
+from funcgrad.core.primitive import bind, bind_unary
 from funcgrad.core.tracing import Tracer
 from funcgrad.primitives.strict import linear, nondifferentiable, shape_of, tangent_dtype
 
@@ -136,13 +136,16 @@ _FILLED_SIZE = 4096  # up to here a filled array is cheaper than a view with zer
 
 
 def _broadcast_implementation(x: Any, shape: Shape) -> Any:
-    x_shape = shape_of(x)
-    if x_shape == shape:
-        return x
-    if not x_shape and math.prod(shape) <= _FILLED_SIZE:
+    if type(x) is np.float64 and math.prod(shape) <= _FILLED_SIZE:  # the gradient of nearly every loss begins here
+        y = np.empty(shape)
+        y.fill(x)
+        return y
+    if not (x_shape := shape_of(x)) and math.prod(shape) <= _FILLED_SIZE:
         y = np.empty(shape, tangent_dtype(x))
         y.fill(x)
         return y
+    if x_shape == shape:
+        return x
     return np.broadcast_to(x, shape)
 
 
@@ -198,8 +201,11 @@ def _reduce_sum_abstract(x: ShapedArray, axes: Shape, keepdims: bool, dtype: Any
 
 
 def _reduce_sum_transpose(ct: Any, x: Any, axes: Shape, keepdims: bool, dtype: Any = None) -> Any:
-    ct = spread(ct, shape_of(x), axes, keepdims)
-    return ct if dtype is None else cast(ct, tangent_dtype(x))
+    if dtype is not None:
+        ct = cast(ct, tangent_dtype(x))
+    if type(ct) is np.float64:
+        return _broadcast_implementation(ct, x.shape)
+    return spread(ct, x.shape, axes, keepdims)
 
 
 def _reduce_sum_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
@@ -219,9 +225,10 @@ reduce_sum_p = linear(
 
 def reduce_sum(x: Any, axes: Shape, keepdims: bool = False, dtype: Any = None) -> Any:
     """The sum over some axes, counted from the front, in NumPy's dtype for it or in another."""
-    if dtype is None:
-        return bind(reduce_sum_p, x, axes=axes, keepdims=keepdims)
-    return bind(reduce_sum_p, x, axes=axes, keepdims=keepdims, dtype=np.dtype(dtype))
+    params = {"axes": axes, "keepdims": keepdims}
+    if dtype is not None:
+        params["dtype"] = np.dtype(dtype)
+    return bind_unary(reduce_sum_p, x, params)
 
 
 def unbroadcast(ct: Any, shape: Shape) -> Any:
