@@ -10,15 +10,24 @@ from funcgrad.core.tracing import Recording
 
 
 def push_forward(recording: Recording, tangents: Sequence[Any], out_ids: Sequence[int | None]) -> list[Any]:
-    """The tangents of some of a recording's variables, given those of its inputs; None is zero."""
-    assert recording.equations is not None
+    """The tangents of some of a recording's variables, given those of its inputs; None is zero.
+
+    Each tangent is dropped after its last use.
+    """
+    equations = recording.equations
+    assert equations is not None
     x_dots: list[Any] = [*tangents, *[None] * (recording.size - len(tangents))]
+    last_uses = {number: i for i, equation in enumerate(equations) for number in equation[3]}
+    last_uses.update(dict.fromkeys(out_ids, len(equations)))
     outer = replay.place
     try:
-        for primitive, params, xs, ids, y, first, place in recording.equations:
+        for i, (primitive, params, xs, ids, y, first, place) in enumerate(equations):
             ins = [None if number is None else x_dots[number] for number in ids]
             if all(x_dot is None for x_dot in ins):
                 continue
+            for number in ids:
+                if number is not None and last_uses[number] == i:
+                    x_dots[number] = None
             replay.place = place
             y_dot = primitive.jvp(ins, y, xs, params)
             if primitive.multiple_results:
