@@ -1,6 +1,7 @@
 """What is known of a value without its elements: shape, dtype and whether its dtype is weak.
 
-A weak dtype is that of a Python `int`, `float` or `complex` (NEP 50): it gives way to any array's.
+A weak dtype is that of a Python `int`, `float` or `complex` (NEP 50): it gives way to any array's. A Python `bool` is
+weak, too: beside arrays it is NumPy's, but among Python's numbers `True + 1` is an int.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-_KINDS = {"i": "int", "f": "float", "c": "complex"}
+_KINDS = {"b": "bool", "i": "int", "f": "float", "c": "complex"}
 
 
 class ShapedArray:
@@ -73,7 +74,7 @@ def get_aval(x: Any) -> ShapedArray:
 
 
 _PYTHON_AVALS = {
-    bool: ShapedArray((), np.bool_),
+    bool: ShapedArray((), np.bool_, weak_type=True),
     int: ShapedArray((), np.int64, weak_type=True),
     float: ShapedArray((), np.float64, weak_type=True),
     complex: ShapedArray((), np.complex128, weak_type=True),

@@ -5,14 +5,17 @@ The tables are filled by the other files of this room, which say `@implements(np
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
+from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import UnsupportedFunctionError
-from funcgrad.core.primitive import Primitive, bind_binary, bind_unary
+from funcgrad.core.primitive import Primitive, bind, bind_binary, bind_unary
 from funcgrad.core.tracing import Tracer
+from funcgrad.primitives.arithmetic import multiply_p
+from funcgrad.primitives.structural import cast_p, reshape_p, truncate_p
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,10 +51,24 @@ def method(*names: str) -> Callable[[F], F]:
 
 def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """NumPy's protocol for ufuncs."""
-    if method == "__call__" and not kwargs:
+    if not kwargs and method == "__call__":
         primitive = ufunc_primitives.get(ufunc)
         if primitive is not None:
-            return bind_unary(primitive, *inputs) if len(inputs) == 1 else bind_binary(primitive, *inputs)
+            try:
+                if len(inputs) == 1:
+                    y = bind_unary(primitive, inputs[0])
+                else:
+                    x1, x2 = inputs
+                    if type(x1) not in OPERANDS or type(x2) not in OPERANDS:
+                        x1, x2 = map(as_operand, inputs)
+                    y = bind_binary(primitive, x1, x2)
+            except (ArithmeticError, ValueError):
+                if not all(map(is_weak, inputs)):
+                    raise
+                return bind(primitive, *strengthened(inputs))
+            if (type(y.value) if type(y) is Tracer else type(y)) in _SPECIAL:
+                return _as_ufunc(primitive, inputs, y)
+            return y
         f = functions.get(ufunc)
         if f is not None:
             return f(*inputs)
@@ -59,6 +76,53 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
     if f is None:
         raise UnsupportedFunctionError(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
     return f(ufunc, *inputs, **kwargs)
+
+
+# What is surely an operand of a primitive, so that nobody needs to look closer.
+OPERANDS = frozenset({Tracer, np.ndarray, int, float, complex, bool, np.float64, np.float32, np.int64, np.bool_})
+
+
+def as_operand(x: Any) -> Any:
+    """A ufunc's argument as an operand of a primitive: lists and other array-likes become arrays."""
+    if type(x) in OPERANDS or isinstance(x, (np.ndarray, np.generic)):
+        return x
+    return functions[np.asarray](x)
+
+
+# A ufunc makes NumPy numbers of Python's, where an operator leaves them Python's --------------------------------------
+
+_PYTHON_NUMBERS = frozenset({bool, int, float, complex})
+_SPECIAL = _PYTHON_NUMBERS | {Tracer, ShapedArray, np.complex64, np.complex128}
+
+
+def _as_ufunc(primitive: Primitive, inputs: Sequence[Any], y: Any) -> Any:
+    """y, an operator's result, if the ufunc gives the same; else the ufunc's."""
+    if is_weak(y):
+        return bind(primitive, *strengthened(inputs))
+    if primitive is multiply_p and y.dtype.kind == "c" and not y.shape:
+        # NumPy's product of two complex scalars may differ in the last bit from its ufunc, which arrays go through.
+        return bind(primitive, *[bind(reshape_p, x, shape=()) if type(x) is Tracer else np.asarray(x) for x in inputs])
+    return y
+
+
+def is_weak(x: Any) -> bool:
+    """Whether x is a Python number, traced or not."""
+    while type(x) is Tracer:
+        x = x.value
+    return type(x) in _PYTHON_NUMBERS or (type(x) is ShapedArray and x.weak_type)
+
+
+def strengthened(xs: Sequence[Any]) -> Sequence[Any]:
+    """Operands of a ufunc: Python numbers become NumPy's if there is nothing else among them."""
+    if not all(map(is_weak, xs)):
+        return xs
+    return [strong(x) for x in xs]
+
+
+def strong(x: Any) -> Any:
+    """A Python number, traced or not, as NumPy's."""
+    dtype = get_aval(x).dtype
+    return bind(cast_p if dtype.kind in "fc" else truncate_p, x, dtype=dtype)
 
 
 def array_function(self: Tracer, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -92,7 +92,9 @@ def masked_vjp(
     if primitive.derivatives is not None:
         with np.errstate(all="ignore"):  # nobody asked for the unselected elements
             return [
-                None if number is None else settle_masked(derivative(ct.value, y, *xs), ct.mask, x)
+                None
+                if number is None or derivative is None
+                else settle_masked(derivative(ct.value, y, *xs, **params), ct.mask, x)
                 for derivative, x, number in zip(primitive.derivatives, xs, ids, strict=True)
             ]
     x_cts = vjp(ct.selected(), y, xs, ids, params)
@@ -107,7 +109,7 @@ def masked_vjp(
 
 # select: y = x1 where the predicate is true, x2 where not; broadcasts ------------------------------------------------
 
-_PYTHON_SCALARS: dict[str, Any] = {"i": 0, "f": 0.0, "c": 0j}
+_PYTHON_SCALARS: dict[str, Any] = {"b": False, "i": 0, "f": 0.0, "c": 0j}
 
 
 def _select_abstract(pred: ShapedArray, x1: ShapedArray, x2: ShapedArray) -> ShapedArray:
