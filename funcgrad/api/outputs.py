@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Outputs:
     ) -> None:
         self.aux = None
         if has_aux:
-            result, aux = split_aux(owner, result)
+            result, aux = split_aux(repr(owner), owner.function, result)
             self.aux = lower_tree(recording, aux)
         leaves, self.tree = tree_flatten(result)
         lowered = [recording.lower(y) for y in leaves]
@@ -123,8 +124,11 @@ class Outputs:
         )
 
 
-def split_aux(owner: Transformed[Any, Any], result: Any) -> tuple[Any, Any]:
+def split_aux(name: str, f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
     """The result and the auxiliary data of a function with `has_aux`.
+
+    Args:
+        name: The transformation with the function, for the message.
 
     Raises:
         DifferentiationError: It did not return a pair.
@@ -133,8 +137,8 @@ def split_aux(owner: Transformed[Any, Any], result: Any) -> tuple[Any, Any]:
         return result
     raise DifferentiationError(
         message(
-            f"{owner!r} has has_aux=True, but {name_of(owner.function)} did not return a pair.",
-            value=f"it returned {type(result).__name__}",
+            f"{name} has has_aux=True, but {name_of(f)} did not return a pair.",
+            value=f"it returned a {type(result).__name__}",
             fix="return (result, auxiliary_data).",
         )
     )

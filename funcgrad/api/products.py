@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.api.arguments import Selected, name_of
+from funcgrad.api.arguments import Selected, name_of, native
+from funcgrad.api.outputs import split_aux
 from funcgrad.api.results import fresh, lower_tree, zeros_for
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import TreeMismatchError, message
@@ -17,7 +18,7 @@ from funcgrad.core.tree import TreeDef, leaf_paths, tree_flatten, tree_map, tree
 from funcgrad.primitives import identity
 from funcgrad.transforms.evaluate import evaluate
 from funcgrad.transforms.jvp import push_forward
-from funcgrad.transforms.linearize import linearize as linearize_flat
+from funcgrad.transforms.linearize import linear_part
 from funcgrad.transforms.transpose import linear_transpose as linear_transpose_flat
 from funcgrad.transforms.transpose import pull_back
 
@@ -42,6 +43,7 @@ def match_leaves(what: str, name: str, tree: Any, treedef: TreeDef, avals: Seque
         )
     checked = []
     for i, (x, aval) in enumerate(zip(leaves, avals, strict=True)):
+        x = native(x) if isinstance(x, np.ndarray) else x
         try:
             given = get_aval(x)
         except TypeError:
@@ -142,7 +144,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     selected = Selected("vjp", f, tuple(range(len(primals))), primals, {}, allow_int=True, complex_inputs=True)
     recording = Recording("vjp", f, False, True)
     leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
-    out, aux = _call(selected, f, leaves, has_aux)
+    out, aux = _call("vjp", selected, f, leaves, has_aux)
     out_leaves, out_tree = tree_flatten(out)
     lowered = [recording.lower(y) for y in out_leaves]
     values = [y for y, _ in lowered]
@@ -151,9 +153,11 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return (result, pullback, lower_tree(recording, aux)) if has_aux else (result, pullback)
 
 
-def _call(selected: Selected, f: Callable[..., Any], leaves: Sequence[Any], has_aux: bool) -> tuple[Any, Any]:
+def _call(
+    transformation: str, selected: Selected, f: Callable[..., Any], leaves: Sequence[Any], has_aux: bool
+) -> tuple[Any, Any]:
     out = selected.call(f, leaves)
-    return out if has_aux else (out, None)
+    return split_aux(f"{transformation}({name_of(f)})", f, out) if has_aux else (out, None)
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
@@ -190,7 +194,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     recording = Recording("jvp", f, False, True)
     try:
         leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
-        out, aux = _call(selected, f, leaves, has_aux)
+        out, aux = _call("jvp", selected, f, leaves, has_aux)
         out_leaves, out_tree = tree_flatten(out)
         lowered = [recording.lower(y) for y in out_leaves]
         y_dots = push_forward(recording, [x_dots[i] for i in selected.traced], [number for _, number in lowered])
@@ -209,29 +213,37 @@ class LinearMap:
         jaxpr: The linear map from input tangents to output tangents.
     """
 
-    def __init__(
-        self, name: str, jaxpr: Jaxpr, in_tree: TreeDef, avals: Sequence[ShapedArray], out_tree: TreeDef
-    ) -> None:
+    def __init__(self, name: str, jaxpr: Jaxpr, selected: Selected, in_tree: TreeDef, out_tree: TreeDef) -> None:
         self.jaxpr = jaxpr
-        self._name, self._in_tree, self._avals, self._out_tree = name, in_tree, avals, out_tree
+        self._name, self._traced, self._in_tree, self._out_tree = name, selected.traced, in_tree, out_tree
+        self._avals = [tangent_like(x) for x in selected.leaves]
+        self._constants = [value for _, value in jaxpr.constants]
 
     def __call__(self, *tangents: Any) -> Any:
         """The derivative along tangents, one per argument; a tree like the function's result."""
         x_dots = match_leaves("tangent", self._name, tangents, self._in_tree, self._avals)
-        return tree_unflatten(self._out_tree, fresh(evaluate(self.jaxpr, x_dots), x_dots))
+        y_dots = evaluate(self.jaxpr, [x_dots[i] for i in self._traced])
+        return tree_unflatten(self._out_tree, fresh(y_dots, [*x_dots, *self._constants]))
+
+    def __repr__(self) -> str:
+        return f"<linear part of {self._name}>"
 
 
-def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, LinearMap]:
+def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The value of f, and its derivative at that point as a function of tangents.
 
     f runs once; the linear map can be applied many times at the cost of its own equations.
 
     Args:
         f: Any function of trees of arrays.
-        primals: Its arguments.
+        primals: Its arguments: floating-point or complex trees (tangents of integers do not count).
+        has_aux: Whether f returns a pair `(result, aux)`.
 
     Returns:
-        `(result, linear)`; `linear(*tangents)` equals `jvp(f, primals, tangents)[1]`.
+        `(result, linear)`, or `(result, linear, aux)`; `linear(*tangents)` equals `jvp(f, primals, tangents)[1]`.
+
+    Raises:
+        DifferentiationError: (a TypeError) An argument is no number or array.
 
     Example:
         >>> import numpy as np
@@ -239,19 +251,20 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, LinearMap]:
         >>> linear(1.0), linear(10.0)
         (np.float64(6.0), np.float64(60.0))
     """
-    selected = Selected("linearize", f, tuple(range(len(primals))), primals, {}, complex_inputs=True)
-    out_trees: list[TreeDef] = []
-
-    def flat(*xs: Any) -> list[Any]:
-        leaves, out_tree = tree_flatten(selected.call(f, xs))
-        out_trees.append(out_tree)
-        return leaves
-
-    values, jaxpr = linearize_flat(flat, selected.leaves, f)
-    _, in_tree = tree_flatten(primals)
-    avals = [tangent_like(x) for x in selected.leaves]
-    linear = LinearMap(f"linearize({name_of(f)})", jaxpr, in_tree, avals, out_trees[0])
-    return tree_unflatten(out_trees[0], values), linear
+    selected = Selected("linearize", f, tuple(range(len(primals))), primals, {}, allow_int=True, complex_inputs=True)
+    recording = Recording("linearize", f, False, True)
+    try:
+        leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
+        out, aux = _call("linearize", selected, f, leaves, has_aux)
+        out_leaves, out_tree = tree_flatten(out)
+        lowered = [recording.lower(y) for y in out_leaves]
+        jaxpr = linear_part(recording, lowered)
+        result = tree_unflatten(out_tree, [y for y, _ in lowered])
+        aux = lower_tree(recording, aux)
+    finally:
+        recording.close()
+    linear = LinearMap(f"linearize({name_of(f)})", jaxpr, selected, tree_flatten(primals)[1], out_tree)
+    return (result, linear, aux) if has_aux else (result, linear)
 
 
 def linear_transpose(f: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
@@ -287,7 +300,8 @@ def linear_transpose(f: Callable[..., Any], *primals: Any) -> Callable[[Any], tu
     def transposed(ct: Any) -> tuple[Any, ...]:
         cts = match_leaves("cotangent", f"linear_transpose({name_of(f)})", ct, out_trees[0], out_avals)
         x_cts = [
-            np.zeros(a.shape, a.dtype) if x_ct is None else x_ct for x_ct, a in zip(transpose(cts), avals, strict=True)
+            np.zeros(a.shape, a.dtype)[()] if x_ct is None else x_ct
+            for x_ct, a in zip(transpose(cts), avals, strict=True)
         ]
         return tuple(tree_unflatten(in_tree, fresh(x_cts, cts)))
 

@@ -136,16 +136,16 @@ _FILLED_SIZE = 4096  # up to here a filled array is cheaper than a view with zer
 
 
 def _broadcast_implementation(x: Any, shape: Shape) -> Any:
-    if type(x) is np.float64 and math.prod(shape) <= _FILLED_SIZE:  # the gradient of nearly every loss begins here
-        y = np.empty(shape)
+    if type(x) is np.float64 and shape and math.prod(shape) <= _FILLED_SIZE:
+        y = np.empty(shape)  # the gradient of nearly every loss begins here
         y.fill(x)
         return y
-    if not (x_shape := shape_of(x)) and math.prod(shape) <= _FILLED_SIZE:
+    if (x_shape := shape_of(x)) == shape:
+        return x
+    if not x_shape and math.prod(shape) <= _FILLED_SIZE:
         y = np.empty(shape, tangent_dtype(x))
         y.fill(x)
         return y
-    if x_shape == shape:
-        return x
     return np.broadcast_to(x, shape)
 
 

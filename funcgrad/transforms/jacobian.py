@@ -187,7 +187,7 @@ class _Column:
         self.views: list[Any] = []  # of the blocks, a row of each in front
 
     def write(self, start: int, stop: int, y: Any, dim: int | None) -> None:
-        """Take the rows from start to stop, which lie along an axis of y (None: all are y)."""
+        """Take the rows from start to stop, which lie along an axis of y (None: all are y). Others are zero."""
         if type(y) is Tracer and dim is None and self.single:
             self.traced.append(y)
             return
@@ -209,10 +209,10 @@ class _Column:
         shape = self.result.shape
         for aval in self.basis:
             if self.rows_last:
-                block = np.empty(shape + aval.shape, block_dtype(self.result, aval))
+                block = np.zeros(shape + aval.shape, block_dtype(self.result, aval))
                 view = np.moveaxis(block.reshape(*shape, aval.size), -1, 0)
             else:
-                block = np.empty(aval.shape + shape, block_dtype(aval, self.result))
+                block = np.zeros(aval.shape + shape, block_dtype(aval, self.result))
                 view = block.reshape(aval.size, *shape)
             self.blocks.append(block)
             self.views.append(view)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.primitive import Primitive
-from funcgrad.core.source import read_source, replay
-from funcgrad.core.tracing import Recording
+from funcgrad.core.source import begin_replay, end_replay, read_source, replay
+from funcgrad.core.tracing import Recording, Tracer
 from funcgrad.primitives.masking import Masked, masked_vjp, selected
 
 
@@ -35,8 +37,7 @@ def pull_back(
         if number is not None and ct is not None:
             cts[number] = ct if cts[number] is None else cts[number] + ct
     nested = recording.nested
-    if nested:
-        outer = replay.place
+    outer = begin_replay() if nested else None
     try:
         while equations:
             primitive, params, xs, ids, y, first, place = equations.pop()
@@ -68,7 +69,7 @@ def pull_back(
                 i += 1
     finally:
         if nested:
-            replay.place = outer
+            end_replay(outer)
     return [ct if ct.__class__ is not Masked else ct.selected() for ct in cts[: len(recording.inputs)]]
 
 
@@ -123,13 +124,17 @@ def linear_transpose(function: Callable[..., Any], avals: Sequence[ShapedArray],
 
 def check_linear(recording: Recording, out_ids: Sequence[int | None]) -> None:
     """Check that the function is linear (an affine constant among the outputs is not)."""
-    for primitive, _, _, ids, _, _, place in recording.equations or ():
+    for primitive, _, xs, ids, _, _, place in recording.equations or ():
         active = [i for i, number in enumerate(ids) if number is not None]
-        if not primitive.is_linear(active):
+        # An operand in which the primitive is linear together with the active ones is a summand.
+        summands = [x for i, x in enumerate(xs) if i not in active and primitive.is_linear(sorted([*active, i]))]
+        affine = any(isinstance(x, Tracer) or np.any(x) for x in summands)
+        if affine or not primitive.is_linear(active):
             raise LinearityError(
                 message(
                     f"{recording.name} got a function that is not linear.",
-                    value=f"`{primitive.name}` is not linear in its traced operands",
+                    value=f"`{primitive.name}` "
+                    + ("adds a constant other than zero" if affine else "is not linear in its traced operands"),
                     where=read_source(place),
                     fix="funcgrad.linearize(f, x) gives the linear part at a point; funcgrad.vjp its transpose.",
                 )
