@@ -31,9 +31,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NOTHING, append: Any
     if not a.shape:
         raise ValueError("diff requires input that is at least one dimensional")
     axis = normalize_axis_index(axis, len(a.shape))
-    ends = [None if end is NOTHING else _as_end(end, a.shape, axis) for end in (prepend, append)]
-    if ends != [None, None]:
-        a = concatenate([part for part in (ends[0], a, ends[1]) if part is not None], axis)
+    if prepend is not NOTHING or append is not NOTHING:
+        parts = (_as_end(part, a.shape, axis) for part in (prepend, a, append) if part is not NOTHING)
+        a = concatenate(list(parts), axis)
     for _ in range(n):
         upper, lower = slice_axis(a, axis, 1, None), slice_axis(a, axis, None, -1)
         a = upper != lower if a.dtype == np.bool_ else upper - lower

@@ -120,8 +120,11 @@ def append(arr: Any, values: Any, axis: Any = None) -> Any:
 @implements(np.block)
 def block(arrays: Any) -> Any:
     """NumPy's block."""
-    depth = _block_depth(arrays, ())
-    rank = max([depth, *_block_ranks(arrays)])
+    depth, rank = _block_depth(arrays), _block_rank(arrays)
+    if depth is None:
+        np.block(_block_outline(arrays))
+    assert depth is not None
+    rank = max(rank, depth)
 
     def join(part: Any, level: int) -> Any:
         if not isinstance(part, list):
@@ -129,36 +132,25 @@ def block(arrays: Any) -> Any:
             return structural.reshape(x, (*(1,) * (rank - len(x.shape)), *x.shape))
         return concatenate([join(x, level + 1) for x in part], rank - depth + level)
 
-    y = join(arrays, 0)
-    return fresh(y) if y is arrays else y
+    return separate(join(arrays, 0), arrays)
 
 
-def _block_depth(part: Any, index: tuple[int, ...]) -> int:
-    """How deep lists are nested.
-
-    Raises:
-        TypeError, ValueError: as NumPy, for tuples, empty lists and unequal depths.
-    """
-    text = "arrays" + "".join(f"[{i}]" for i in index)
-    if isinstance(part, tuple):
-        raise TypeError(
-            f"{text} is a tuple. Only lists can be used to arrange blocks, and np.block does not allow "
-            "implicit conversion from tuple to ndarray."
-        )
+def _block_depth(part: Any) -> int | None:
+    """How deep lists are nested; None where that differs, or where NumPy would have no list."""
     if not isinstance(part, list):
-        return 0
-    if not part:
-        raise ValueError(f"List at {text} cannot be empty")
-    depths = [_block_depth(x, (*index, i)) for i, x in enumerate(part)]
-    if len(set(depths)) > 1:
-        raise ValueError(f"List depths are mismatched at {text}: {depths}")
-    return depths[0] + 1
+        return None if isinstance(part, tuple) else 0
+    depths = {_block_depth(x) for x in part}
+    (depth,) = depths if len(depths) == 1 else (None,)
+    return None if depth is None else depth + 1
 
 
-def _block_ranks(part: Any) -> list[int]:
-    if isinstance(part, list):
-        return [rank for x in part for rank in _block_ranks(x)]
-    return [len(as_array(part).shape)]
+def _block_rank(part: Any) -> int:
+    return max(map(_block_rank, part), default=0) if isinstance(part, list) else len(as_array(part).shape)
+
+
+def _block_outline(part: Any) -> Any:
+    """The nesting alone, for NumPy to say what is wrong with it."""
+    return [_block_outline(x) for x in part] if isinstance(part, list) else () if isinstance(part, tuple) else 0
 
 
 # Splitting -----------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def _operand(x: Any) -> Any:
 
 def _predicate(condition: Any) -> Any:
     """A condition as an array of booleans: whether it is nonzero."""
-    return cast(condition if type(condition) is Tracer else np.asarray(condition), _BOOL)
+    return cast(as_array(condition), _BOOL)
 
 
 @implements(np.where)
@@ -70,6 +70,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
         np.choose(a, [np.False_] * count, mode=mode)
     if mode != "raise":
         a = a % count if mode == "wrap" else np.clip(a, 0, count - 1)
+    np.broadcast_shapes(*[x.shape for x in arrays], a.shape)
     dtype = np.result_type(*[x.dtype for x in arrays])
     *arrays, y = (cast(x, dtype) for x in arrays)
     for i in reversed(range(count - 1)):
@@ -90,7 +91,7 @@ def array_choose(self: Tracer, choices: Any, out: Any = None, mode: str = "raise
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     """NumPy's piecewise: each function sees the elements where its condition holds; all, where that is not known."""
     x = as_array(x)
-    if np.isscalar(condlist) or (not isinstance(condlist[0], (list, np.ndarray, Tracer)) and x.ndim != 0):
+    if np.isscalar(condlist) or (x.ndim != 0 and not isinstance(condlist[0], list) and np.ndim(condlist[0]) == 0):
         condlist = [condlist]
     conditions = [_predicate(as_array(condition)) for condition in condlist]
     count = len(funclist)
@@ -147,7 +148,7 @@ def clip(
         np.clip(np.empty(0), a_min, a_max, min=min, max=max)
     if kwargs:
         raise UnsupportedFunctionError(f"np.clip({next(iter(kwargs))}=)")
-    a = _operand(a)
+    a = as_array(a)
     low, high = (None if bound is None else _operand(bound) for bound in (a_min, a_max))
     if a.dtype.kind in "iu":
         low = None if type(low) is int and low <= np.iinfo(a.dtype).min else low
