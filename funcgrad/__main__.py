@@ -11,7 +11,7 @@ from pathlib import Path
 
 from funcgrad.demo.program import run
 
-_DEMO_NEEDS = {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "tqdm": "tqdm"}
+_DEMO_NEEDS = {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "threadpoolctl": "threadpoolctl", "tqdm": "tqdm"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -35,7 +35,7 @@ FLOORS = {
 }
 # Rooms of one floor do not know each other, but for these.
 NEIGHBOURS = {("scipy", "numpy"), ("lax", "numpy"), ("nn", "numpy"), ("nn", "scipy"), ("nn", "lax")}
-HEAVY = {"numba", "llvmlite", "scipy", "sklearn", "matplotlib", "tqdm"}
+HEAVY = {"numba", "llvmlite", "scipy", "sklearn", "matplotlib", "threadpoolctl", "tqdm"}
 
 
 def module_name(path: Path) -> str:

@@ -11,6 +11,8 @@ from funcgrad.demo.networks import Array
 from funcgrad.demo.training import History
 
 COLOURS = {"one layer": "#c05a1c", "perceptron": "#1f5f99"}
+LABELS = {"one layer": "one layer (ten yes-or-no questions)", "perceptron": "perceptron (one of ten)"}
+LOSS_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
 SHOWN = 10
 
 
@@ -33,10 +35,14 @@ def draw(path: Path, histories: dict[str, History], x: Array, labels: Array, sco
     for name, history in histories.items():
         epochs = np.arange(1, len(history.loss) + 1)
         colour = COLOURS[name]
-        left.plot(epochs, history.loss, color=colour, label=name)
+        left.plot(epochs, history.loss, color=colour, label=LABELS[name])
         right.plot(epochs, 100 * np.array(history.test), color=colour, label=f"{name}, held-out digits")
         right.plot(epochs, 100 * np.array(history.train), color=colour, alpha=0.45, ls=":", label=f"{name}, training")
     left.set(title="Training loss", xlabel="epoch", ylabel="cross entropy (nats)", yscale="log")
+    left.set_yticks(LOSS_TICKS, [f"{tick:g}" for tick in LOSS_TICKS])
+    left.minorticks_off()
+    right.axhline(97, color="#888888", lw=0.8, ls="--")
+    right.text(1.5, 97.1, "97 %", color="#666666", fontsize=8)
     right.set(title="Accuracy", xlabel="epoch", ylabel="digits read correctly (%)", ylim=(85, 100.5))
     for axes in (left, right):
         axes.set_xlim(1, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +28,14 @@ def run(path: Path) -> bool:
     Returns:
         Whether the derivatives are right and the perceptron reads 97 % of the held-out digits.
     """
+    from threadpoolctl import threadpool_limits
+
     start = time.perf_counter()
     data = digits.load()
-    right, one_layer = _one_layer(data)
-    fine, perceptron, scores = _perceptron(data)
+    # On matrices as small as these several threads gain nothing, and on a busy machine they wait for each other.
+    with threadpool_limits(1):
+        right, one_layer = _one_layer(data)
+        fine, perceptron, scores = _perceptron(data)
     figure.draw(path, {"one layer": one_layer, "perceptron": perceptron}, data.x_test, data.labels_test, scores)
     seconds = time.perf_counter() - start
     reached = perceptron.test[-1] >= REQUIRED_ACCURACY
@@ -56,7 +62,8 @@ def _one_layer(data: Digits) -> tuple[bool, History]:
     print(f"   dloss/db             {_row(gradient.b)}")
     print(f"   (sigmoid(z) - y)/3   {_row(by_hand)}")
     print(f"   each row of dloss/dw {'equals dloss/db' if right else 'DIFFERS'}\n")
-    _show_jaxpr(binary_cross_entropy, layer, x, y)
+    print("   the loss as funcgrad records it, and the line that made each value:")
+    _show(make_jaxpr(binary_cross_entropy)(layer, x, y).pretty_print(source_info=True), wrap=False)
 
     print('   Now ten such questions to each digit, "is it a 0?" to "is it a 9?":')
     questions = np.eye(10)[data.labels_train]
@@ -83,7 +90,8 @@ def _perceptron(data: Digits) -> tuple[bool, History, Array]:
     count = sum(leaf.size for leaf in tree.leaves(layers))
     print(f"   layers 64 - 256 - 64 - 10, {count} parameters in a list of dataclasses")
     print(f"   {len(data.x_train)} digits to train, {len(data.x_test)} held out\n")
-    _show_jaxpr(cross_entropy, layers, data.x_train, data.labels_train)
+    print("   the loss as funcgrad records it, for a batch of 128:")
+    _show(repr(make_jaxpr(cross_entropy)(layers, data.x_train[:128], data.labels_train[:128])), wrap=True)
     fine = _check_derivative(cross_entropy, layers, data.x_train, data.labels_train)
     layers, history = train(layers, cross_entropy, logits, data, data.labels_train, epochs=80, rate=5e-3, rng=rng)
     scores = logits(layers, data.x_test)
@@ -95,10 +103,12 @@ def _check_derivative(loss: Callable[..., Any], params: Any, *args: Any) -> bool
     """Compare the gradient along three random directions with central differences."""
     rng = np.random.default_rng(2)
     gradient = grad(loss)(params, *args)
-    step, right = 1e-6, True
+    step, right = 1e-5, True
     print("   derivative check      by grad          by differences   relative error")
     for number in range(1, 4):
         direction = tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
+        length = np.sqrt(sum(np.sum(d**2) for d in tree.leaves(direction)))
+        direction = tree.map(lambda d, length=length: d / length, direction)
         derivative = sum(np.sum(g * d) for g, d in zip(tree.leaves(gradient), tree.leaves(direction), strict=True))
         ahead, behind = (loss(tree.map(lambda p, d, h=h: p + h * d, params, direction), *args) for h in (step, -step))
         differences = (ahead - behind) / (2 * step)
@@ -109,12 +119,12 @@ def _check_derivative(loss: Callable[..., Any], params: Any, *args: Any) -> bool
     return right
 
 
-def _show_jaxpr(loss: Callable[..., Any], *args: Any) -> None:
-    """Print what funcgrad recorded, with the line of code that made each value."""
-    print("   the loss as funcgrad records it, and the line that made each value:")
-    width = shutil.get_terminal_size((120, 24)).columns - 1
-    for line in make_jaxpr(loss)(*args).pretty_print(source_info=True).splitlines():
-        print(f"   {line}"[:width])
+def _show(text: str, *, wrap: bool) -> None:
+    """Print lines that may be wider than the terminal: wrapped, or cut off where nothing is lost."""
+    width = shutil.get_terminal_size((120, 24)).columns - 4 if sys.stdout.isatty() else 120
+    for line in text.splitlines():
+        rows = textwrap.wrap(line, width, subsequent_indent=" " * 8) if wrap else [line[:width]]
+        print(textwrap.indent("\n".join(rows), "   "))
     print()
 
 
