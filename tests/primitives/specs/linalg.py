@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from funcgrad.primitives import decompositions, linalg
+from funcgrad.primitives import arithmetic, decompositions, linalg
 from funcgrad.primitives.contractions import row
 from funcgrad.primitives.linalg import adjoint, hermitian_part
 from funcgrad.primitives.shaping import slice_axis
+from funcgrad.primitives.structural import reduce_sum
 from tests.spec import ALL, FLOATS, Spec, arrays
 
 
@@ -39,6 +40,12 @@ def hermitian(rng, dtype, shape):
     """Hermitian matrices with eigenvalues -1, -0.3, 0.4, ... in random bases."""
     v = np.linalg.qr(draw(rng, dtype, shape))[0]
     return (v * (0.7 * np.arange(shape[-1]) - 1)) @ v.conj().mT
+
+
+def dominant(rng, dtype, shape):
+    """Matrices with a large diagonal: neither eigenvectors nor reflections come near a change of sign."""
+    *_, m, n = shape
+    return np.eye(m, n) * (2 + 0.7 * np.arange(n)) + 0.2 * draw(rng, dtype, shape)
 
 
 def definite(rng, dtype, shape):
@@ -80,12 +87,27 @@ def as_complex(*ys):
     return [y.astype(np.result_type(y, np.complex64)) for y in ys]
 
 
+def with_signs(w, v):
+    """Real eigenvectors with positive sums: LAPACK's sign may flip from one matrix to the next."""
+    return w, v * arithmetic.sign(reduce_sum(v, (v.ndim - 2,), keepdims=True))
+
+
 def eigh_invariants(w, v):
     return w, projected(v)
 
 
+def power_sums(w):
+    """What does not depend on the order of eigenvalues."""
+    return [reduce_sum(y, (w.ndim - 1,)) for y in (w, w * w, w * w * w)]
+
+
+def eig_invariants(w, v):
+    return [*power_sums(w), (v * row(w)) @ adjoint(v)]
+
+
 def svd_invariants(u, s, vh):
-    return projected(u), s, projected(adjoint(vh)), (u * row(s)) @ vh
+    weights = np.arange(1, s.shape[-1] + 1, dtype=np.float32)
+    return projected(u), s, projected(adjoint(vh)), (u * weights) @ vh
 
 
 def complements(u, s, vh):
@@ -147,9 +169,9 @@ ROWS = [
     Spec(
         "eigh-real",
         ("eigh",),
-        lambda x: decompositions.eigh(hermitian_part(x)),
-        lambda x: np.linalg.eigh((x + x.mT) / 2),
-        matrices(hermitian, *SQUARE),
+        lambda x: with_signs(*decompositions.eigh(hermitian_part(x))),
+        lambda x: with_signs(*np.linalg.eigh((x + x.mT) / 2)),
+        matrices(dominant, *SQUARE),
         FLOATS,
     ),
     Spec(
@@ -178,12 +200,13 @@ ROWS = [
         ALL,
     ),
     Spec(
-        "svd-real",
+        "svd-reduced",
         ("svd",),
         decompositions.svd,
         lambda x: np.linalg.svd(x, full_matrices=False),
         matrices(distinct, *ANY),
-        FLOATS,
+        ALL,
+        order=0,
     ),
     Spec(
         "svd-invariant",
@@ -218,13 +241,13 @@ ROWS = [
         matrices(distinct, *ANY),
         ALL,
     ),
-    Spec("qr", ("qr",), decompositions.qr, np.linalg.qr, matrices(distinct, *TALL, *WIDE, (0, 2), (2, 0)), ALL),
+    Spec("qr", ("qr",), decompositions.qr, np.linalg.qr, matrices(dominant, *TALL, *WIDE, (0, 2), (2, 0)), ALL),
     Spec(
         "qr-complete",
         ("qr",),
         lambda x: decompositions.qr(x, complete=True),
         lambda x: np.linalg.qr(x, "complete"),
-        matrices(distinct, *WIDE),
+        matrices(dominant, *WIDE),
         ALL,
     ),
     Spec(
@@ -232,22 +255,22 @@ ROWS = [
         ("qr",),
         lambda x: qr_invariants(*decompositions.qr(x, complete=True)),
         lambda x: qr_invariants(*np.linalg.qr(x, "complete")),
-        matrices(distinct, *TALL),
+        matrices(dominant, *TALL),
         ALL,
     ),
     Spec(
         "eig",
         ("eig",),
-        decompositions.eig,
-        lambda x: as_complex(*np.linalg.eig(x)),
+        lambda x: eig_invariants(*decompositions.eig(x)),
+        lambda x: eig_invariants(*as_complex(*np.linalg.eig(x))),
         matrices(diagonalizable, *SQUARE[:4], (0, 2, 2)),
         ALL,
     ),
     Spec(
         "eigvals",
         ("eigvals",),
-        decompositions.eigvals,
-        lambda x: as_complex(np.linalg.eigvals(x))[0],
+        lambda x: power_sums(decompositions.eigvals(x)),
+        lambda x: power_sums(*as_complex(np.linalg.eigvals(x))),
         matrices(diagonalizable, *SQUARE[:4], (0, 2, 2)),
         ALL,
     ),
