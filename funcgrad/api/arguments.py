@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +36,28 @@ def parameters_of(f: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None
 def name_of(f: Callable[..., Any]) -> str:
     """A function's name, for messages."""
     return getattr(f, "__name__", None) or type(f).__name__
+
+
+def argument_numbers(
+    transformation: str, f: Callable[..., Any], argnums: Argnums
+) -> tuple[bool, tuple[int | str, ...]]:
+    """Whether one argument is meant, and the numbers or names of all that are.
+
+    Raises:
+        ArgumentError: There is something else among them.
+    """
+    single = isinstance(argnums, (int, str, np.integer))
+    numbers = (argnums,) if single else tuple(argnums) if isinstance(argnums, Iterable) else ()
+    if (not single and not isinstance(argnums, Iterable)) or not all(
+        isinstance(number, (int, str, np.integer)) for number in numbers
+    ):
+        raise ArgumentError(
+            message(
+                f"{transformation}({name_of(f)}) has argnums={argnums!r}.",
+                fix="a position, a parameter's name, or a tuple of these.",
+            )
+        )
+    return single, tuple(number if isinstance(number, str) else int(number) for number in numbers)  # type: ignore
 
 
 def locate(transformation: str, f: Callable[..., Any], argnum: int | str, args: Any, kwargs: Any) -> int | str:
@@ -108,8 +130,7 @@ class Selected:
         complex_inputs: bool = False,
     ) -> None:
         self.args, self.kwargs = args, kwargs
-        self.single = isinstance(argnums, (int, str))
-        numbers = (argnums,) if self.single else tuple(argnums)  # type: ignore[arg-type]
+        self.single, numbers = argument_numbers(transformation, f, argnums)
         self.places = [locate(transformation, f, number, args, kwargs) for number in numbers]
         if len(set(self.places)) < len(self.places):
             raise ArgumentError(

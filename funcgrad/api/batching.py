@@ -8,13 +8,22 @@ from typing import Any, TypeVar
 import numpy as np
 import optree
 
-from funcgrad.api.arguments import name_of, parameter_name
+from funcgrad.api.arguments import parameter_name
 from funcgrad.api.results import fresh
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.tracing import Tracer
-from funcgrad.core.tree import NAMESPACE, TreeDef, is_static, leaf_paths, tree_flatten, tree_unflatten
+from funcgrad.core.tree import (
+    NAMESPACE,
+    TreeDef,
+    flatten_results,
+    is_static,
+    leaf_paths,
+    tree_flatten,
+    tree_leaves,
+    tree_unflatten,
+)
 from funcgrad.primitives.structural import broadcast_to, moveaxis
 from funcgrad.transforms.evaluate import record_abstract
 from funcgrad.transforms.vmap import evaluate_batched
@@ -40,7 +49,7 @@ class _vmap(Transformed[P, R]):
             for i, x in zip(traced, xs, strict=True):
                 full[i] = x
             row_args, row_kwargs = tree_unflatten(treedef, full)
-            outs, out_tree = tree_flatten(self.function(*row_args, **row_kwargs))
+            outs, out_tree = flatten_results(self.function(*row_args, **row_kwargs))
             out_trees.append(out_tree)
             return outs
 
@@ -60,15 +69,16 @@ class _vmap(Transformed[P, R]):
                 message(
                     f"{self!r} has in_axes for {len(in_axes)} arguments, but was called with {len(args)}.",
                     value=f"in_axes={self.in_axes}",
-                    fix="one entry per positional argument (keyword arguments are mapped over axis 0), or one int for all.",
+                    fix="one int for all, or an entry per positional argument (keyword arguments are mapped over axis 0).",
                 )
             )
         return _broadcast_axes(self, "in_axes", in_axes, args) + _broadcast_axes(self, "in_axes", 0, kwargs)
 
     def _place(self, size: int, ys: Sequence[Any], dims: Sequence[int | None], out_tree: TreeDef) -> list[Any]:
         """Each result with its rows along the axis that was asked for."""
-        example = tree_unflatten(out_tree, range(out_tree.num_leaves))
-        out_axes = _broadcast_axes(self, "out_axes", self.out_axes, example)
+        example = tree_unflatten(out_tree, map(get_aval, ys))
+        axes = _broadcast_axes(self, "out_axes", self.out_axes, example)
+        out_axes = [axis for axis, x in zip(axes, tree_leaves(example), strict=True) if isinstance(x, ShapedArray)]
         results = []
         for i, (y, dim, axis) in enumerate(zip(ys, dims, out_axes, strict=True)):
             if axis is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 
-from funcgrad.api.arguments import Argnums, Selected, locate, parameters_of
+from funcgrad.api.arguments import Argnums, Selected, argument_numbers, locate, parameters_of
 from funcgrad.api.outputs import record_call
 from funcgrad.api.products import match_leaves, tangent_like
 from funcgrad.api.results import fresh, lower_tree, zeros_for
@@ -61,7 +61,7 @@ class _hvp(Transformed[P, R]):
         if "v" in kwargs and not any(p.name == "v" for p in parameters_of(self.function) or ()):
             kwargs = dict(kwargs)
             return args, kwargs, kwargs.pop("v")
-        numbers = (self.argnums,) if isinstance(self.argnums, (int, str)) else self.argnums
+        _, numbers = argument_numbers(self.transformation, self.function, self.argnums)
         places = [locate(self.transformation, self.function, number, args[:-1], kwargs) for number in numbers]
         positions = [place for place in places if isinstance(place, int)]
         if not positions:
@@ -81,7 +81,7 @@ class _hvp(Transformed[P, R]):
         signature = inspect.signature(self.function)
         parameters = list(signature.parameters.values())
         names = list(signature.parameters)
-        numbers = (self.argnums,) if isinstance(self.argnums, (int, str)) else self.argnums
+        _, numbers = argument_numbers(self.transformation, self.function, self.argnums)
         at = max(names.index(n) if isinstance(n, str) else n % len(names) for n in numbers) + 1
         vector = inspect.Parameter("v", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return signature.replace(parameters=[*parameters[:at], vector, *parameters[at:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from funcgrad.api.arguments import Selected, name_of, native
 from funcgrad.api.outputs import split_aux
 from funcgrad.api.results import fresh, lower_tree, zeros_for
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.errors import TreeMismatchError, message
+from funcgrad.core.errors import DifferentiationError, TreeMismatchError, message
 from funcgrad.core.jaxpr import Jaxpr
 from funcgrad.core.tracing import Recording, Tracer
 from funcgrad.core.tree import TreeDef, leaf_paths, tree_flatten, tree_map, tree_unflatten
@@ -143,14 +144,40 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     selected = Selected("vjp", f, tuple(range(len(primals))), primals, {}, allow_int=True, complex_inputs=True)
     recording = Recording("vjp", f, False, True)
-    leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
-    out, aux = _call("vjp", selected, f, leaves, has_aux)
-    out_leaves, out_tree = tree_flatten(out)
-    lowered = [recording.lower(y) for y in out_leaves]
+    try:
+        leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
+        out, aux = _call("vjp", selected, f, leaves, has_aux)
+        lowered, out_tree = _lower(f"vjp({name_of(f)})", recording, out)
+        aux = lower_tree(recording, aux)
+        kept = copy.copy(recording)  # for the pullback alone: tracers that are still around have escaped
+    finally:
+        recording.close()
     values = [y for y, _ in lowered]
-    pullback = Pullback(f"vjp({name_of(f)})", recording, [i for _, i in lowered], out_tree, values, selected)
+    pullback = Pullback(f"vjp({name_of(f)})", kept, [i for _, i in lowered], out_tree, values, selected)
     result = tree_unflatten(out_tree, values)
-    return (result, pullback, lower_tree(recording, aux)) if has_aux else (result, pullback)
+    return (result, pullback, aux) if has_aux else (result, pullback)
+
+
+def _lower(name: str, recording: Recording, out: Any) -> tuple[list[tuple[Any, int | None]], TreeDef]:
+    """The leaves of a function's result, as `Recording.lower` gives them, and its structure.
+
+    Raises:
+        DifferentiationError: naming the leaf that is no number or array.
+    """
+    leaves, out_tree = tree_flatten(out)
+    lowered = [recording.lower(y) for y in leaves]
+    for i, (y, _) in enumerate(lowered):
+        try:
+            get_aval(y)
+        except TypeError:
+            raise DifferentiationError(
+                message(
+                    f"{name} needs a function that returns numbers and arrays.",
+                    value=f"{leaf_paths(out_tree, 'result')[i]} = {y!r}"[:120],
+                    fix="has_aux=True for other results: (result, other results).",
+                )
+            ) from None
+    return lowered, out_tree
 
 
 def _call(
@@ -195,8 +222,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     try:
         leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
         out, aux = _call("jvp", selected, f, leaves, has_aux)
-        out_leaves, out_tree = tree_flatten(out)
-        lowered = [recording.lower(y) for y in out_leaves]
+        lowered, out_tree = _lower(name, recording, out)
         y_dots = push_forward(recording, [x_dots[i] for i in selected.traced], [number for _, number in lowered])
         y_dots = [zeros_for(y) if y_dot is None else y_dot for (y, _), y_dot in zip(lowered, y_dots, strict=True)]
         result = tree_unflatten(out_tree, [y for y, _ in lowered])
@@ -256,8 +282,7 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
     try:
         leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
         out, aux = _call("linearize", selected, f, leaves, has_aux)
-        out_leaves, out_tree = tree_flatten(out)
-        lowered = [recording.lower(y) for y in out_leaves]
+        lowered, out_tree = _lower(f"linearize({name_of(f)})", recording, out)
         jaxpr = linear_part(recording, lowered)
         result = tree_unflatten(out_tree, [y for y, _ in lowered])
         aux = lower_tree(recording, aux)

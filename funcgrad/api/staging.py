@@ -17,7 +17,7 @@ from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import read_source
 from funcgrad.core.tracing import Recording, Tracer
-from funcgrad.core.tree import TreeDef, is_static, tree_flatten, tree_unflatten
+from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten, tree_unflatten
 from funcgrad.transforms.call import jit_p
 
 R = TypeVar("R")
@@ -53,11 +53,11 @@ class _jit(Transformed[P, R]):
         """Record with the values at hand, and return the result that came out on the way."""
         recording, outs, out_tree = _record(self, call, call.arrays, abstract=False)
         try:
-            self._keep(call.key, recording, outs, out_tree)
+            _, constants, _ = self._keep(call.key, recording, outs, out_tree)
             values = [recording.lower(y)[0] for y in outs]
         finally:
             recording.close()
-        return tree_unflatten(out_tree, fresh(values, call.arrays))
+        return tree_unflatten(out_tree, fresh(values, [*call.arrays, *constants]))
 
     def _record_nested(self, call: _Call) -> _Program:
         """Record inside another recording: with the innermost values where all are there."""
@@ -91,7 +91,7 @@ class _jit(Transformed[P, R]):
                 message(
                     f"{self!r} is recorded anew at every call.",
                     where=source,
-                    why="a Python branch, loop or index there depends on a traced value, so one recording does not serve all.",
+                    why="a Python branch, loop or index there depends on a traced value.",
                     fix="np.where, or the argument in static_argnums; the results are right either way.",
                 )
             ),
@@ -123,13 +123,12 @@ class _Call:
         self.leaves, self.treedef = tree_flatten((dynamic_args, dynamic_kwargs))
         self.positions = [i for i, x in enumerate(self.leaves) if not is_static(x)]
         self.arrays = [_array(owner, self.leaves[i]) for i in self.positions]
-        statics = tuple(x for x in self.leaves if is_static(x))
         self.key = (
             self.treedef,
             tuple([get_aval(x) for x in self.arrays]),
-            statics,
-            tuple(sorted(self.static_args.items())),
-            tuple(sorted(self.static_kwargs.items())),
+            tuple([(i, _static_key(x)) for i, x in enumerate(self.leaves) if is_static(x)]),
+            tuple([(i, _static_key(self.static_args[i])) for i in sorted(positions)]),
+            tuple([(name, _static_key(self.static_kwargs[name])) for name in sorted(self.static_kwargs)]),
         )
         try:
             hash(self.key)
@@ -138,7 +137,7 @@ class _Call:
                 message(
                     f"{owner!r} got a static argument that cannot be hashed.",
                     value=str(error),
-                    fix="a tuple instead of a list, a frozen dataclass instead of a dict; or leave the argument dynamic.",
+                    fix="a tuple instead of a list, a frozen dataclass instead of a dict; or do not make it static.",
                 )
             ) from None
 
@@ -152,6 +151,13 @@ class _Call:
         return f(*args, **kwargs, **self.static_kwargs)
 
 
+def _static_key(x: Any) -> Hashable:
+    """What tells a static value from others, where Python's equality does not: 1 == True == 1.0, 0.0 == -0.0."""
+    if type(x) is tuple:
+        return (tuple, *map(_static_key, x))
+    return type(x), x.hex() if type(x) is float else x
+
+
 def _array(owner: Any, x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic)):
         return native(x)
@@ -161,7 +167,7 @@ def _array(owner: Any, x: Any) -> Any:
         message(
             f"{owner!r} got an argument that is neither an array nor static configuration.",
             value=f"{x!r}"[:120],
-            fix="static_argnums or static_argnames for it, if it can be hashed.",
+            fix="a dataclass, whose fields count one by one; static_argnums or static_argnames, if it never changes.",
         )
     )
 
@@ -170,7 +176,11 @@ def _record(
     owner: Transformed[Any, Any], call: _Call, arrays: Sequence[Any], *, abstract: bool
 ) -> tuple[Recording, list[Any], TreeDef]:
     recording = Recording(owner.transformation, owner.function, abstract)
-    outs, out_tree = tree_flatten(call.run(owner.function, [recording.input(x) for x in arrays]))
+    try:
+        outs, out_tree = flatten_results(call.run(owner.function, [recording.input(x) for x in arrays]))
+    except BaseException:
+        recording.close()
+        raise
     return recording, outs, out_tree
 
 
@@ -266,7 +276,7 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     try:
         tracers = [x if is_static(x) else recording.input(x) for x in leaves]
         out_args, out_kwargs = tree_unflatten(treedef, tracers)
-        outs, out_tree = tree_flatten(f(*out_args, **out_kwargs))
+        outs, out_tree = flatten_results(f(*out_args, **out_kwargs))
         return tree_unflatten(out_tree, [get_aval(recording.lower(y)[0]) for y in outs])
     finally:
         recording.close()

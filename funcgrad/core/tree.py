@@ -41,16 +41,18 @@ def _register_dataclass(cls: type) -> None:
         for field in fields:
             value = getattr(x, field.name)
             if is_static(value) or (type(value) is int and field.name in counts):
-                statics.append((field.name, value))
+                statics.append((field.name, type(value), value))  # the type, since True == 1
             else:
                 names.append(field.name)
                 children.append(value)
         return children, (tuple(names), tuple(statics)), names
 
-    def unflatten(structure: tuple[Any, ...], children: Iterable[Any]) -> Any:
+    def unflatten(structure: Any, children: Iterable[Any]) -> Any:
         names, statics = structure
-        x = object.__new__(cls)
-        for name, value in [*zip(names, children, strict=True), *statics]:
+        x: Any = object.__new__(cls)
+        for name, value in zip(names, children, strict=True):
+            object.__setattr__(x, name, value)
+        for name, _, value in statics:
             object.__setattr__(x, name, value)
         return x
 
@@ -73,6 +75,34 @@ def tree_flatten(tree: Any) -> tuple[list[Any], TreeDef]:
             for cls in unknown - _registered:
                 _register_dataclass(cls)
         leaves, treedef = optree.tree_flatten(tree, namespace=NAMESPACE)
+    return leaves, treedef
+
+
+class _Static:
+    """A leaf that has become a node, so that it belongs to the structure; out of it comes the leaf again."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _flatten_static(x: Any) -> tuple[tuple[()], Any]:
+    return (), (type(x.value), x.value)
+
+
+def _unflatten_static(structure: Any, children: Any) -> Any:
+    return structure[1]
+
+
+optree.register_pytree_node(_Static, _flatten_static, _unflatten_static, namespace=NAMESPACE)  # type: ignore[arg-type]
+
+
+def flatten_results(tree: Any) -> tuple[list[Any], TreeDef]:
+    """The leaves of what a function returned, and a structure to which strings and other configuration belong."""
+    leaves, treedef = tree_flatten(tree)
+    statics = [is_static(x) and not isinstance(x, bool) for x in leaves]
+    if any(statics):
+        wrapped = [_Static(x) if static else x for x, static in zip(leaves, statics, strict=True)]
+        leaves, treedef = tree_flatten(tree_unflatten(treedef, wrapped))
     return leaves, treedef
 
 
