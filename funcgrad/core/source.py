@@ -34,32 +34,41 @@ class _InternalFiles(dict[str, bool]):
         return self[filename]
 
 
-_internal_files = _InternalFiles()
-_getframe = sys._getframe
+internal_files = _InternalFiles()
 
 
 class _Replay(threading.local):
-    """The forward equation whose rule is running, so that what the rule records keeps its place."""
+    """The forward equation whose rule is running in this thread, so that what the rule records keeps its place."""
 
     place: Place | None = None
 
 
 replay = _Replay()
+# Threads with a sweep under way: while there is none, recording need not ask `replay`, which is dear.
+replaying: set[int] = set()
 
 
-def current_place(depth: int = 2) -> Place | None:
-    """The innermost user frame, looked for from `depth` frames above this one.
+def begin_replay() -> Place | None:
+    """Begin a sweep that sets `replay.place` before each equation's rule; what it gives goes to `end_replay`."""
+    replaying.add(threading.get_ident())
+    return replay.place
 
-    Looking at a frame makes an object of it, which costs as much as the rest: start as far up as is known to be safe.
-    """
-    frame = _getframe(depth)
-    code = frame.f_code
-    while _internal_files[code.co_filename]:
+
+def end_replay(outer: Place | None) -> None:
+    """End a sweep, inside the one that `begin_replay` found."""
+    replay.place = outer
+    if outer is None:
+        replaying.discard(threading.get_ident())
+
+
+def current_place() -> Place | None:
+    """The innermost user frame."""
+    frame = sys._getframe(1)
+    while internal_files[frame.f_code.co_filename]:
         frame = frame.f_back  # type: ignore[assignment]
         if frame is None:
             return None
-        code = frame.f_code
-    return code, frame.f_lasti
+    return frame.f_code, frame.f_lasti
 
 
 class Source(NamedTuple):

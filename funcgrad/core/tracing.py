@@ -11,16 +11,18 @@ do not meet. A recording refers to values, never to its own tracers, so no refer
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.errors import EscapedTracerError, TracedBranchError, TracedConversionError
-from funcgrad.core.source import Place, current_place, read_source, replay
+from funcgrad.core.errors import EscapedTracerError, TracedBranchError, TracedConversionError, TracedIndexError
+from funcgrad.core.source import Place, current_place, internal_files, read_source, replay, replaying
 
 _levels = itertools.count(1)
+_getframe = sys._getframe
 
 # (primitive, params, xs, ids, y, first_id, place): operands' values and variable numbers (None: a constant),
 # the result (a tuple for a primitive with several) and the number of its first variable.
@@ -37,11 +39,20 @@ class Recording:
         differentiating: Whether only what can carry a derivative needs to be recorded.
     """
 
-    # Not slotted: a shared class-level default costs nothing per recording.
-    guards: Sequence[Place | None] = ()
-    nested = False  # whether any value is itself a tracer, of an outer recording
-    plain: bool  # whether values are plain NumPy's, only derivatives are wanted, and the recording is open
-    equations: list[RecordedEquation] | None
+    __slots__ = (
+        "abstract",
+        "differentiating",
+        "equations",
+        "function",
+        "guards",
+        "inputs",
+        "level",
+        "nested",
+        "place",
+        "plain",
+        "size",
+        "transformation",
+    )
 
     def __init__(
         self,
@@ -55,9 +66,15 @@ class Recording:
         self.function = function
         self.abstract = abstract
         self.differentiating = differentiating
+        # Whether any value is itself a tracer, of an outer recording.
+        self.nested = False
+        # Whether values are plain NumPy's, only derivatives are wanted, and the recording is open.
         self.plain = differentiating and not abstract
-        self.equations = []
+        self.equations: list[RecordedEquation] | None = []
         self.inputs: list[Any] = []
+        self.guards: list[Place | None] = []
+        # The user's line, while one of NumPy's functions is at work for it.
+        self.place: Place | None = None
         self.size = 0
 
     def input(self, value: Any) -> Tracer:
@@ -65,7 +82,9 @@ class Recording:
         if self.abstract:
             value = get_aval(value)
         elif type(value) is Tracer:
-            self.enclose()
+            value = held(value)
+            if type(value) is Tracer:
+                self.enclose()
         self.inputs.append(value)
         self.size += 1
         return Tracer(self, self.size - 1, value)
@@ -76,8 +95,19 @@ class Recording:
 
     def append(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any) -> Any:
         """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
-        # Four frames up: `current_place`, this one, `bind`, and an operator or a protocol are funcgrad's own.
-        place = replay.place or current_place(4)
+        place = self.place or (replay.place if replaying else None)
+        if place is None:
+            # `current_place` without its call. At least three frames are funcgrad's own: this one, `bind`, and an
+            # operator or a protocol.
+            frame = _getframe(3)
+            code = frame.f_code
+            while internal_files[code.co_filename]:
+                frame = frame.f_back
+                if frame is None:
+                    break
+                code = frame.f_code
+            else:
+                place = code, frame.f_lasti
         first = self.size
         self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
         if primitive.multiple_results:
@@ -88,8 +118,11 @@ class Recording:
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
         """The value one level down and the variable's number; `(x, None)` for what this recording does not trace."""
-        if type(x) is Tracer and x.recording is self:
-            return x.value, x.id
+        if type(x) is Tracer:
+            if x.recording is self:
+                value = x.value
+                return held(value) if type(value) is Tracer else value, x.id
+            x = held(x)
         return x, None
 
     def close(self) -> None:
@@ -164,22 +197,28 @@ class Tracer:
         return self._read("int").__index__()  # type: ignore[no-any-return]
 
     def __float__(self) -> float:
-        if self.dtype.kind in "fc":
+        if self.dtype.kind in "fc" and self.recording is not CONSTANTS:
             raise conversion_error(self, "float")
         return float(self._read("float"))
 
     def __complex__(self) -> complex:
-        if self.dtype.kind in "fc":
+        if self.dtype.kind in "fc" and self.recording is not CONSTANTS:
             raise conversion_error(self, "complex")
         return complex(self._read("complex"))
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        raise conversion_error(self, "__array__")
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if self.recording is CONSTANTS:
+            return np.array(self.value, dtype, copy=copy)
+        raise conversion_error(self, "index" if self.dtype.kind in "iub" else "__array__")
 
-    def item(self, *args: Any) -> NoReturn:
+    def item(self, *args: Any) -> Any:
+        if self.recording is CONSTANTS:
+            return self.value.item(*args)
         raise conversion_error(self, "item")
 
-    def tolist(self) -> NoReturn:
+    def tolist(self) -> Any:
+        if self.recording is CONSTANTS:
+            return self.value.tolist()
         raise conversion_error(self, "tolist")
 
     def _read(self, use: str) -> Any:
@@ -187,10 +226,14 @@ class Tracer:
         value = self.value
         if type(value) is ShapedArray:
             raise _missing_value_error(self, use)
-        self.recording.guards = (*self.recording.guards, current_place())
+        if self.recording is CONSTANTS:
+            return value
+        self.recording.guards.append(current_place())
         return value._read(use) if type(value) is Tracer else value
 
     def __repr__(self) -> str:
+        if self.recording is CONSTANTS:
+            return repr(self.value)
         return f"{concrete_text(self.value)} (traced, {self.recording.name})"
 
     def __format__(self, spec: str) -> str:
@@ -201,6 +244,20 @@ class Tracer:
 
     def __str__(self) -> str:
         return repr(self) if type(self.value) is ShapedArray else str(self.value)
+
+
+# The recording of plain arrays into which traced values can be assigned (`funcgrad.numpy.zeros(n)`): it is never open.
+# Its tracers are handles only; `bind` and every way out of a transformation see the array.
+CONSTANTS = Recording("constants")
+CONSTANTS.level = 0
+CONSTANTS.close()
+
+
+def held(x: Any) -> Any:
+    """x as it is now: what an in-place update of its handle does not reach."""
+    if type(x) is not Tracer:
+        return x
+    return x.value if x.recording is CONSTANTS else Tracer(x.recording, x.id, x.value, x.place)
 
 
 def concrete_text(value: Any) -> str:
@@ -244,4 +301,6 @@ def escaped_error(x: Tracer) -> EscapedTracerError:
 def _missing_value_error(x: Tracer, use: str) -> Exception:
     if use == "branch":
         return TracedBranchError(x.recording.name, describe(x), read_source(current_place()))
+    if use == "mask":
+        return TracedIndexError(x.recording.name, describe(x), use, read_source(current_place()))
     return conversion_error(x, use)

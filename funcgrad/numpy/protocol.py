@@ -5,6 +5,7 @@ The tables are filled by the other files of this room, which say `@implements(np
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -13,9 +14,13 @@ import numpy as np
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import UnsupportedFunctionError
 from funcgrad.core.primitive import Primitive, bind, bind_binary, bind_unary
+from funcgrad.core.source import internal_files
 from funcgrad.core.tracing import Tracer
 from funcgrad.primitives.arithmetic import multiply_p
 from funcgrad.primitives.structural import cast_p, reshape_p, truncate_p
+
+_ndarray = np.ndarray
+_getframe = sys._getframe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,21 +59,15 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
     if not kwargs and method == "__call__":
         primitive = ufunc_primitives.get(ufunc)
         if primitive is not None:
-            try:
-                if len(inputs) == 1:
-                    y = bind_unary(primitive, inputs[0])
-                else:
-                    x1, x2 = inputs
-                    if type(x1) not in OPERANDS or type(x2) not in OPERANDS:
-                        x1, x2 = map(as_operand, inputs)
-                    y = bind_binary(primitive, x1, x2)
-            except (ArithmeticError, ValueError):
-                if not all(map(is_weak, inputs)):
-                    raise
-                return bind(primitive, *strengthened(inputs))
-            if (type(y.value) if type(y) is Tracer else type(y)) in _SPECIAL:
-                return _as_ufunc(primitive, inputs, y)
-            return y
+            # The short ways: with a plain array among the values nothing is weak.
+            if len(inputs) == 1:
+                if type(self.value) is _ndarray:
+                    return bind_unary(primitive, self)
+            else:
+                x1, x2 = inputs
+                if type(x1) is _ndarray or type(x2) is _ndarray:
+                    return bind_binary(primitive, x1, x2)
+            return _bind_ufunc(primitive, inputs)
         f = functions.get(ufunc)
         if f is not None:
             return f(*inputs)
@@ -90,6 +89,21 @@ def as_operand(x: Any) -> Any:
 
 
 # A ufunc makes NumPy numbers of Python's, where an operator leaves them Python's --------------------------------------
+
+
+def _bind_ufunc(primitive: Primitive, inputs: Sequence[Any]) -> Any:
+    """What the ufunc of a primitive gives, of operands of any kind."""
+    inputs = [*map(as_operand, inputs)]
+    try:
+        y = bind(primitive, *inputs)
+    except (ArithmeticError, ValueError):
+        if not all(map(is_weak, inputs)):
+            raise
+        return bind(primitive, *strengthened(inputs))
+    if (type(y.value) if type(y) is Tracer else type(y)) in _SPECIAL:
+        return _as_ufunc(primitive, inputs, y)
+    return y
+
 
 _PYTHON_NUMBERS = frozenset({bool, int, float, complex})
 _SPECIAL = _PYTHON_NUMBERS | {Tracer, ShapedArray, np.complex64, np.complex128}
@@ -130,6 +144,16 @@ def array_function(self: Tracer, function: Any, types: Any, args: tuple[Any, ...
     f = functions.get(function)
     if f is None:
         raise UnsupportedFunctionError(f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1))
+    recording = self.recording
+    if recording.place is None:
+        # Once for all equations of the call; from deeper down each would cost several frames.
+        frame = _getframe(1)
+        if not internal_files[frame.f_code.co_filename]:
+            recording.place = frame.f_code, frame.f_lasti
+            try:
+                return f(*args, **kwargs)
+            finally:
+                recording.place = None
     return f(*args, **kwargs)
 
 

@@ -108,6 +108,9 @@ def comparison(
     return primitive
 
 
+_PYTHON_NUMBERS = frozenset({int, float})
+
+
 def _unary_vjp(derivative: Rule) -> Rule:
     # One operand: nothing was broadcast, and the derivative itself gives x's dtype.
     return lambda ct, y, xs, ids, params: (derivative(ct, y, xs[0]),)
@@ -116,10 +119,12 @@ def _unary_vjp(derivative: Rule) -> Rule:
 def _binary_vjp(derivative1: Rule, derivative2: Rule) -> Rule:
     def vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> Any:
         x1, x2 = xs
-        return (
-            None if ids[0] is None else settle(derivative1(ct, y, x1, x2), x1),
-            None if ids[1] is None else settle(derivative2(ct, y, x1, x2), x2),
-        )
+        id1, id2 = ids
+        if id2 is None:
+            x1_ct = derivative1(ct, y, x1, x2)
+            # Beside a Python number nothing was broadcast or promoted.
+            return (x1_ct if type(x2) in _PYTHON_NUMBERS else settle(x1_ct, x1), None)
+        return (None if id1 is None else settle(derivative1(ct, y, x1, x2), x1), settle(derivative2(ct, y, x1, x2), x2))
 
     return vjp
 

@@ -82,7 +82,7 @@ def _linear_vjp(transpose: Rule | Sequence[Rule], wrt: Sequence[int] | None) -> 
     if wrt is None:
         return lambda ct, y, xs, ids, params: transpose(ct, *xs, **params)
     if tuple(wrt) == (0,):
-        return lambda ct, y, xs, ids, params: (None if ids[0] is None else transpose(ct, *xs, **params),)
+        return lambda ct, y, xs, ids, params: (transpose(ct, *xs, **params),) if ids[0] is not None else (None,)
 
     def vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> list[Any]:
         cts: list[Any] = [None] * len(xs)

@@ -67,7 +67,7 @@ def cast(x: Any, dtype: Any) -> Any:
     dtype = np.dtype(dtype)
     if getattr(x, "dtype", None) == dtype:
         return x
-    return bind(cast_p if dtype.kind in "fc" else truncate_p, x, dtype=dtype)
+    return bind_unary(cast_p if dtype.kind in "fc" else truncate_p, x, {"dtype": dtype})
 
 
 # reshape: the same elements in C order -----------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def _reshape_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: di
 
 reshape_p = linear(
     "reshape",
-    implementation=lambda x, shape: np.asarray(x).reshape(shape),
+    implementation=lambda x, shape: (x if type(x) is _ndarray else np.asarray(x)).reshape(shape),
     abstract=lambda x, shape: ShapedArray(shape, x.dtype),
     transpose=lambda ct, x, shape: reshape(ct, shape_of(x)),
     batch=_reshape_batch,
@@ -89,7 +89,7 @@ reshape_p = linear(
 
 def reshape(x: Any, shape: Shape) -> Any:
     """x with another shape of the same size, elements in C order."""
-    return x if shape_of(x) == shape else bind(reshape_p, x, shape=shape)
+    return x if shape_of(x) == shape else bind_unary(reshape_p, x, {"shape": shape})
 
 
 # transpose: y[i_p0, i_p1, ...] = x[i_0, i_1, ...] ------------------------------------------------------------------
@@ -120,7 +120,12 @@ transpose_p = linear(
 def transpose(x: Any, permutation: Sequence[int]) -> Any:
     """x with its axes permuted: axis i of the result is axis `permutation[i]` of x."""
     permutation = tuple(permutation)
-    return x if permutation == tuple(range(len(permutation))) else bind(transpose_p, x, permutation=permutation)
+    if permutation == _IDENTITIES[len(permutation)]:
+        return x
+    return bind_unary(transpose_p, x, {"permutation": permutation})
+
+
+_IDENTITIES = tuple(tuple(range(rank)) for rank in range(65))
 
 
 def moveaxis(x: Any, source: int, destination: int) -> Any:
@@ -168,7 +173,7 @@ def broadcast_to(x: Any, shape: Shape) -> Any:
     """x repeated to a larger shape, as NumPy broadcasts."""
     if type(x) is not Tracer:
         return _broadcast_implementation(x, shape)  # `bind` without its cost: reverse mode comes here for every sum
-    return x if x.shape == shape else bind(broadcast_p, x, shape=shape)
+    return x if x.shape == shape else bind_unary(broadcast_p, x, {"shape": shape})
 
 
 def batch_to_rank(x: Any, dim: int, rank: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, Var, recording_to_jaxpr
 from funcgrad.core.primitive import bind
-from funcgrad.core.source import replay
+from funcgrad.core.source import begin_replay, end_replay, replay
 from funcgrad.core.tracing import Recording
 
 
@@ -17,7 +17,7 @@ def evaluate(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
     env: dict[Var, Any] = dict(zip(jaxpr.inputs, args, strict=True))
     env.update(jaxpr.constants)
     read = _reader(env)
-    outer = replay.place
+    outer = begin_replay()
     try:
         for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
             replay.place = eqn.place
@@ -26,7 +26,7 @@ def evaluate(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
             for v in dead:
                 del env[v]
     finally:
-        replay.place = outer
+        end_replay(outer)
     return [read(x) for x in jaxpr.outputs]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from funcgrad.core.source import replay
+from funcgrad.core.source import begin_replay, end_replay, replay
 from funcgrad.core.tracing import Recording
 
 
@@ -19,7 +19,7 @@ def push_forward(recording: Recording, tangents: Sequence[Any], out_ids: Sequenc
     x_dots: list[Any] = [*tangents, *[None] * (recording.size - len(tangents))]
     last_uses = {number: i for i, equation in enumerate(equations) for number in equation[3]}
     last_uses.update(dict.fromkeys(out_ids, len(equations)))
-    outer = replay.place
+    outer = begin_replay()
     try:
         for i, (primitive, params, xs, ids, y, first, place) in enumerate(equations):
             ins = [None if number is None else x_dots[number] for number in ids]
@@ -35,7 +35,7 @@ def push_forward(recording: Recording, tangents: Sequence[Any], out_ids: Sequenc
             else:
                 x_dots[first] = y_dot
     finally:
-        replay.place = outer
+        end_replay(outer)
     return [None if number is None else x_dots[number] for number in out_ids]
 
 

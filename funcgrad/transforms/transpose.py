@@ -70,7 +70,8 @@ def pull_back(
     finally:
         if nested:
             end_replay(outer)
-    return [ct if ct.__class__ is not Masked else ct.selected() for ct in cts[: len(recording.inputs)]]
+    del cts[len(recording.inputs) :]
+    return [*map(selected, cts)] if Masked in map(type, cts) else cts
 
 
 def transposed_jvp(primitive: Primitive) -> Callable[..., list[Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from funcgrad.core.jaxpr import Jaxpr, Literal, Var
 from funcgrad.core.primitive import bind
-from funcgrad.core.source import replay
+from funcgrad.core.source import begin_replay, end_replay, replay
 
 
 def evaluate_batched(
@@ -26,7 +26,7 @@ def evaluate_batched(
     def read(x: Var | Literal) -> tuple[Any, int | None]:
         return (x.value, None) if isinstance(x, Literal) else env[x]
 
-    outer = replay.place
+    outer = begin_replay()
     try:
         for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
             replay.place = eqn.place
@@ -43,6 +43,6 @@ def evaluate_batched(
             for v in dead:
                 del env[v]
     finally:
-        replay.place = outer
+        end_replay(outer)
     results = [read(x) for x in jaxpr.outputs]
     return [y for y, _ in results], [dim for _, dim in results]
