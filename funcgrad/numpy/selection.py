@@ -20,16 +20,18 @@ from funcgrad.primitives.structural import cast
 
 NOTHING: Any = np._NoValue  # type: ignore[attr-defined]
 _BOOL = np.dtype(np.bool_)
+_NUMBERS = (np.ndarray, np.generic, int, float, complex)
 
 
 def _operand(x: Any) -> Any:
     """x as a primitive's operand: Python numbers stay weak."""
-    return x if isinstance(x, (Tracer, np.ndarray, np.generic, int, float, complex)) else as_array(x)
+    return x if type(x) is Tracer or isinstance(x, _NUMBERS) else as_array(x)
 
 
 def _predicate(condition: Any) -> Any:
     """A condition as an array of booleans: whether it is nonzero."""
-    return cast(as_array(condition), _BOOL)
+    condition = as_array(condition)
+    return condition if condition.dtype is _BOOL else cast(condition, _BOOL)
 
 
 @implements(np.where)

@@ -8,7 +8,7 @@ unselected element is dropped in the end and never read; no number is ever teste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,28 @@ from funcgrad.primitives.structural import (
 )
 
 
+class Later:
+    """A boolean array that is computed when it is first asked for: most masks never are."""
+
+    __slots__ = ("_array", "_compute")
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self._array: Any = None
+        self._compute: Callable[[], Any] | None = compute
+
+    def array(self) -> Any:
+        """The array."""
+        if self._compute is not None:
+            self._array, self._compute = self._compute(), None
+        return self._array
+
+
 class Masked:
-    """A cotangent that is zero where `mask` (which broadcasts to it) is False.
+    """A cotangent that is zero where its mask is False.
 
     Attributes:
         value: The cotangent; where the mask is False it may be anything, unless `clean`.
-        mask: A boolean array.
+        mask: A boolean array that broadcasts to the value, or `Later` one.
         clean: Whether the value is zero where the mask is False.
     """
 
@@ -45,19 +61,26 @@ class Masked:
         self.mask = mask
         self.clean = clean
 
+    def where(self) -> Any:
+        """The mask."""
+        return self.mask.array() if type(self.mask) is Later else self.mask
+
     def selected(self) -> Any:
         """The cotangent as an array."""
-        if self.clean:
-            return self.value
-        if type(self.mask) is np.bool_:
-            return self.value if self.mask else zeros_like(self.value)[()]
-        return select(self.mask, self.value, 0.0)
+        if not self.clean:
+            mask = self.where()
+            if type(mask) is np.bool_:
+                self.value = self.value if mask else zeros_like(self.value)[()]
+            else:
+                self.value = select(mask, self.value, 0.0)
+            self.clean = True
+        return self.value
 
     def __add__(self, other: Any) -> Any:
-        if type(other) is Masked:
-            mask = self.mask if other.mask is self.mask else self.mask | other.mask
-            return Masked(self.selected() + other.selected(), mask, clean=True)
-        return self.selected() + other
+        if type(other) is not Masked:
+            return self.selected() + other
+        either = self.mask if self.mask is other.mask else Later(lambda: self.where() | other.where())
+        return Masked(self.selected() + other.selected(), either, clean=True)
 
     __radd__ = __add__
 
@@ -67,14 +90,13 @@ def selected(ct: Any) -> Any:
     return ct.selected() if type(ct) is Masked else ct
 
 
-def settle_masked(value: Any, mask: Any, x: Any) -> Masked:
+def settle_masked(ct: Masked, x: Any) -> Masked:
     """A masked cotangent of the broadcast x as one of x itself; an element repeated counts if any copy does."""
-    shape = shape_of(x)
-    if shape_of(value) == shape:
-        return Masked(cast(value, tangent_dtype(x)), mask)
-    mask = broadcast_to(mask, shape_of(value))
-    ct = settle(Masked(value, mask).selected(), x)
-    return Masked(ct, cast(unbroadcast(mask, shape), np.bool_), clean=True)
+    shape, ct_shape, dtype = shape_of(x), shape_of(ct.value), tangent_dtype(x)
+    if ct_shape == shape:
+        return ct if ct.value.dtype is dtype else Masked(cast(ct.value, dtype), ct.mask, ct.clean)
+    any_copy = Later(lambda: cast(unbroadcast(broadcast_to(ct.where(), ct_shape), shape), np.bool_))
+    return Masked(settle(ct.selected(), x), any_copy, clean=True)
 
 
 def masked_vjp(
@@ -90,21 +112,34 @@ def masked_vjp(
     if primitive is select_p:
         return vjp(ct, y, xs, ids, params)
     if primitive.derivatives is not None:
-        with np.errstate(all="ignore"):  # nobody asked for the unselected elements
-            return [
-                None
-                if number is None or derivative is None
-                else settle_masked(derivative(ct.value, y, *xs, **params), ct.mask, x)
-                for derivative, x, number in zip(primitive.derivatives, xs, ids, strict=True)
-            ]
+        return _elementwise_vjp(primitive.derivatives, ct, y, xs, ids, params)
     x_cts = vjp(ct.selected(), y, xs, ids, params)
     if not primitive.structural:
         return x_cts
-    marks = vjp(broadcast_to(ct.mask, shape_of(y)), y, xs, ids, params)
+    marks = Later(lambda: vjp(broadcast_to(ct.where(), shape_of(y)), y, xs, ids, params))
     return [
-        None if x_ct is None else Masked(x_ct, cast(mark, np.bool_), clean=True)
-        for x_ct, mark in zip(x_cts, marks, strict=True)
+        None if x_ct is None else Masked(x_ct, Later(lambda i=i: cast(marks.array()[i], np.bool_)), clean=True)
+        for i, x_ct in enumerate(x_cts)
     ]
+
+
+def _elementwise_vjp(
+    derivatives: Sequence[Rule | None],
+    ct: Masked,
+    y: Any,
+    xs: Sequence[Any],
+    ids: Sequence[int | None],
+    params: dict[str, Any],
+) -> list[Masked | None]:
+    x_cts: list[Masked | None] = []
+    with np.errstate(all="ignore"):  # nobody asked for the unselected elements
+        for derivative, x, number in zip(derivatives, xs, ids, strict=True):
+            if number is None or derivative is None:
+                x_cts.append(None)
+            else:
+                value = derivative(ct.value, y, *xs, **params)
+                x_cts.append(settle_masked(ct if value is ct.value else Masked(value, ct.mask), x))
+    return x_cts
 
 
 # select: y = x1 where the predicate is true, x2 where not; broadcasts ------------------------------------------------
@@ -127,12 +162,15 @@ def _select_jvp(tangents: Sequence[Any], y: Any, xs: Sequence[Any], params: dict
 
 def _select_vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> Any:
     pred, x1, x2 = xs
-    value, outer = (ct.value, ct.mask) if type(ct) is Masked else (ct, True)
-    return (
-        None,
-        None if ids[1] is None else settle_masked(value, pred if outer is True else pred & outer, x1),
-        None if ids[2] is None else settle_masked(value, ~pred if outer is True else ~pred & outer, x2),
-    )
+    value, outer = (ct.value, ct.where()) if type(ct) is Masked else (ct, True)
+    cts = []
+    for x, number, negate in ((x1, ids[1], False), (x2, ids[2], True)):
+        if number is None:
+            cts.append(None)
+            continue
+        mask = ~pred if negate else pred
+        cts.append(settle_masked(Masked(value, mask if outer is True else mask & outer), x))
+    return (None, *cts)
 
 
 def _select_batch(size: int, xs: Sequence[Any], dims: Sequence[int | None], params: dict[str, Any]) -> tuple[Any, int]:

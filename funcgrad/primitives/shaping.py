@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.avals import ShapedArray
-from funcgrad.core.primitive import bind
+from funcgrad.core.primitive import bind, bind_unary
 from funcgrad.primitives.index import Index
 from funcgrad.primitives.indexing import basic_index, embed
 from funcgrad.primitives.kinds import linear, shape_of, tangent_dtype
@@ -159,7 +159,7 @@ flip_p = linear(
 
 def flip(x: Any, axes: Shape) -> Any:
     """x backwards along axes, counted from the front."""
-    return bind(flip_p, x, axes=axes) if axes else x
+    return bind_unary(flip_p, x, {"axes": axes}) if axes else x
 
 
 # roll: shifted along axes, around the ends ---------------------------------------------------------------------------
@@ -189,7 +189,7 @@ roll_p = linear(
 
 def roll(x: Any, shifts: Shape, axes: Shape) -> Any:
     """x shifted along axes, counted from the front; what leaves at one end comes back at the other."""
-    return bind(roll_p, x, shifts=shifts, axes=axes) if axes else x
+    return bind_unary(roll_p, x, {"shifts": shifts, "axes": axes}) if axes else x
 
 
 # diagonal: y[..., i] = x[..., i, i + offset], the two axes being last -------------------------------------------------
@@ -219,7 +219,7 @@ diagonal_p = linear(
 
 def diagonal(x: Any, offset: int = 0) -> Any:
     """The diagonals of matrices in the last two axes."""
-    return bind(diagonal_p, x, offset=offset)
+    return bind_unary(diagonal_p, x, {"offset": offset})
 
 
 # embed_diagonal: y[..., i, i + offset] = x[..., i], zeros elsewhere ---------------------------------------------------
@@ -249,7 +249,7 @@ embed_diagonal_p = linear(
 
 def embed_diagonal(x: Any, offset: int, matrix: tuple[int, int]) -> Any:
     """Matrices of a given shape with x, in its last axis, on a diagonal and zeros elsewhere."""
-    return bind(embed_diagonal_p, x, offset=offset, matrix=matrix)
+    return bind_unary(embed_diagonal_p, x, {"offset": offset, "matrix": matrix})
 
 
 # pad: zeros around x ------------------------------------------------------------------------------------------------
