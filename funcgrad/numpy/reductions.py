@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.core.primitive import bind, bind_unary
+from funcgrad.core.primitive import bind_unary
 from funcgrad.core.tracing import Tracer
-from funcgrad.numpy.arrays import as_array
+from funcgrad.numpy.arrays import as_array, concrete
 from funcgrad.numpy.protocol import implements, method, ufunc_methods
 from funcgrad.primitives import arithmetic, exponential, extrema, reductions, softmax
 from funcgrad.primitives.masking import select
@@ -69,14 +69,19 @@ def stored(y: Any, out: Any, ufunc_name: str) -> Any:
     """
     if out is None:
         return y
-    from funcgrad.numpy.inplace import assign
-
     if out.shape != np.shape(y):
         raise ValueError(
             f"output parameter for reduction operation {ufunc_name} has the wrong shape: "
             f"Found {out.shape} but expected {np.shape(y)}"
         )
-    return assign(out, y)
+    out[...] = y
+    return out
+
+
+def any_true(x: Any) -> bool:
+    """Whether a condition holds somewhere, for a warning or an error; False where there is no value to look at."""
+    value = concrete(x)
+    return isinstance(value, (bool, np.bool_, np.ndarray)) and bool(np.any(value))
 
 
 def _given(argument: Any, default: Any = None) -> bool:

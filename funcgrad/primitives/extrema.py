@@ -137,9 +137,15 @@ def _truth(name: str, implementation: Rule, dtype: Any) -> Primitive:
     return primitive
 
 
-reduce_any_p = _truth("reduce_any", lambda x, axes, keepdims: np.logical_or.reduce(x, axes, np.bool_, None, keepdims), np.bool_)
-reduce_all_p = _truth("reduce_all", lambda x, axes, keepdims: np.logical_and.reduce(x, axes, np.bool_, None, keepdims), np.bool_)
-count_nonzero_p = _truth("count_nonzero", lambda x, axes, keepdims: np.count_nonzero(x, axes, keepdims=keepdims), np.intp)
+reduce_any_p = _truth(
+    "reduce_any", lambda x, axes, keepdims: np.logical_or.reduce(x, axes, np.bool_, None, keepdims), np.bool_
+)
+reduce_all_p = _truth(
+    "reduce_all", lambda x, axes, keepdims: np.logical_and.reduce(x, axes, np.bool_, None, keepdims), np.bool_
+)
+count_nonzero_p = _truth(
+    "count_nonzero", lambda x, axes, keepdims: np.count_nonzero(x, axes, keepdims=keepdims), np.intp
+)
 
 
 def reduce_any(x: Any, axes: Shape, keepdims: bool = False) -> Any:

@@ -59,7 +59,9 @@ def batch_over_axes(this: Callable[[], Primitive]) -> Rule:
     return batch
 
 
-def reduction(name: str, *, implementation: Rule, abstract: Rule, partial: Rule, batch: Rule | None = None) -> Primitive:
+def reduction(
+    name: str, *, implementation: Rule, abstract: Rule, partial: Rule, batch: Rule | None = None
+) -> Primitive:
     """Declare a differentiable reduction over `axes`, with `keepdims` and further parameters.
 
     Args:

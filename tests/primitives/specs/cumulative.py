@@ -67,7 +67,12 @@ ROWS = [
         exact=False,
     ),
     Spec(
-        "recurrence", ("recurrence",), lambda x, b: cumulative.recurrence(x, b, 0), recurrence_reference, both((3, 2)), ALL
+        "recurrence",
+        ("recurrence",),
+        lambda x, b: cumulative.recurrence(x, b, 0),
+        recurrence_reference,
+        both((3, 2)),
+        ALL,
     ),
     Spec(
         "recurrence-vector",
@@ -87,9 +92,19 @@ ROWS = [
         ALL,
     ),
     Spec(
-        "cummax", ("cummax", "runs"), lambda x: cumulative.cummax(x, 1), lambda x: np.maximum.accumulate(x, 1), distinct, FLOATS
+        "cummax",
+        ("cummax", "runs"),
+        lambda x: cumulative.cummax(x, 1),
+        lambda x: np.maximum.accumulate(x, 1),
+        distinct,
+        FLOATS,
     ),
     Spec(
-        "cummin", ("cummin", "runs"), lambda x: cumulative.cummin(x, 0), lambda x: np.minimum.accumulate(x, 0), distinct, FLOATS
+        "cummin",
+        ("cummin", "runs"),
+        lambda x: cumulative.cummin(x, 0),
+        lambda x: np.minimum.accumulate(x, 0),
+        distinct,
+        FLOATS,
     ),
 ]

@@ -72,8 +72,14 @@ ROWS = [
         lambda dtype: arrays(dtype, (2, 3)).map(lambda x: (x,)),
         ALL,
     ),
-    Spec("reduce_prod-scalar", ("reduce_prod",), lambda x: reductions.reduce_prod(x, ()), np.prod,
-         lambda dtype: arrays(dtype, ()).map(lambda x: (x,)), ALL),
+    Spec(
+        "reduce_prod-scalar",
+        ("reduce_prod",),
+        lambda x: reductions.reduce_prod(x, ()),
+        np.prod,
+        lambda dtype: arrays(dtype, ()).map(lambda x: (x,)),
+        ALL,
+    ),
     Spec(
         "reduce_sum-dtype",
         ("reduce_sum",),
