@@ -131,7 +131,7 @@ def _fractions(q: Any, name: str) -> Any:
     """
     q = as_array(q)
     if name == "percentile":
-        q = np.true_divide(q, 100, out=...) if type(q) is not Tracer else q / 100
+        q = as_array(np.true_divide(q, 100))
     if not any_true(~((q >= 0) & (q <= 1))):
         if len(q.shape) > 1:
             raise ValueError("q must be a scalar or 1d")

@@ -22,7 +22,7 @@ from funcgrad.primitives.structural import broadcast_to, cast, reduce_sum, reduc
 Shape = tuple[int, ...]
 
 # What NumPy itself puts for an argument that was not given.
-NOTHING: Any = np._NoValue  # type: ignore[attr-defined]
+NOTHING: Any = np._NoValue
 ALL_AXES: tuple[Shape, ...] = tuple(tuple(range(rank)) for rank in range(65))
 _OVER_ALL_AXES = tuple({"axes": axes, "keepdims": False} for axes in ALL_AXES)
 

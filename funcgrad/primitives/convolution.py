@@ -31,7 +31,7 @@ def _kept(n1: int, n2: int, mode: str) -> tuple[int, int]:
     return first if n1 >= n2 else n1 + n2 - 1 - long - first, long
 
 
-def _correlate_implementation(x1: Any, x2: Any, mode: str) -> Any:
+def _correlate_implementation(x1: Any, x2: Any, mode: Any) -> Any:
     if x1.ndim == x2.ndim == 1:
         return np.correlate(x1, x2.conj(), mode)
     rows1, rows2 = (x.reshape(-1, x.shape[-1]) for x in (x1, x2))

@@ -61,7 +61,7 @@ def _cumsum_abstract(x: ShapedArray, axis: int, reverse: bool) -> ShapedArray:
     return ShapedArray(x.shape, np.add.accumulate(np.empty(0, x.dtype)).dtype)
 
 
-cumsum_p = linear(
+cumsum_p: Primitive = linear(
     "cumsum",
     implementation=lambda x, axis, reverse: _accumulate(np.add, x, axis, reverse),
     abstract=_cumsum_abstract,
@@ -116,7 +116,7 @@ def _recurrence_vjp(
     return None if ids[0] is None else b_ct * y, b_ct
 
 
-recurrence_p = Primitive(
+recurrence_p: Primitive = Primitive(
     "recurrence",
     implementation=_recurrence_implementation,
     abstract=_recurrence_abstract,
@@ -150,7 +150,7 @@ def _cumprod_tangent(x_dot: Any, y: Any, x: Any, axis: int) -> Any:
     return x * recurrence(x, b, axis) + b
 
 
-cumprod_p = nonlinear(
+cumprod_p: Primitive = nonlinear(
     "cumprod",
     implementation=lambda x, axis: np.multiply.accumulate(x, axis),
     abstract=_cumprod_abstract,
@@ -181,7 +181,7 @@ def _exclusive_cumprod_implementation(x: Any, axis: int, reverse: bool) -> Any:
     return y
 
 
-exclusive_cumprod_p = nonlinear(
+exclusive_cumprod_p: Primitive = nonlinear(
     "exclusive_cumprod",
     implementation=_exclusive_cumprod_implementation,
     abstract=lambda x, axis, reverse: ShapedArray(x.shape, x.dtype),
@@ -216,7 +216,7 @@ def _runs_abstract(x: ShapedArray, y: ShapedArray, axis: int) -> tuple[ShapedArr
     return (ShapedArray(x.shape, np.empty(0, x.dtype).real.dtype),) * 3
 
 
-runs_p = nondifferentiable(
+runs_p: Primitive = nondifferentiable(
     "runs",
     implementation=_runs_implementation,
     abstract=_runs_abstract,

@@ -16,15 +16,20 @@ from funcgrad.primitives.structural import batch_to_rank, broadcast_to, reduced_
 Rule = Callable[..., Any]
 Shape = tuple[int, ...]
 
+# NumPy's stubs do not know the positional parameters: array, axis, dtype, out, keepdims, initial, where.
+_sum: Any = np.add.reduce
+_any: Any = np.logical_or.reduce
+_all: Any = np.logical_and.reduce
+
 # reduce_max, reduce_min: the greatest, the least over axes ----------------------------------------------------------
 
 
 def _shares_implementation(x: Any, y: Any, axes: Shape) -> Any:
     hit = x == y
-    count = np.add.reduce(hit, axes, np.intp, None, True)
-    if not np.logical_and.reduce(count, None):
+    count = _sum(hit, axes, np.intp, None, True)
+    if not _all(count, None):
         hit = hit | (x != x)  # the extremum is NaN
-        count = np.add.reduce(hit, axes, np.intp, None, True)
+        count = _sum(hit, axes, np.intp, None, True)
     return np.divide(hit, count, dtype=real_dtype(x))
 
 
@@ -53,14 +58,16 @@ def shares(x: Any, y: Any, axes: Shape) -> Any:
 
 
 def _extremum(name: str, ufunc: np.ufunc) -> Primitive:
+    reduce: Any = ufunc.reduce
+
     def abstract(x: ShapedArray, axes: Shape, keepdims: bool) -> ShapedArray:
         if x.size == 0:
-            ufunc.reduce(np.empty(x.shape, x.dtype), axes)  # NumPy's error, where there is nothing to choose from
+            reduce(np.empty(x.shape, x.dtype), axes)  # NumPy's error, where there is nothing to choose from
         return ShapedArray(reduced_shape(x.shape, axes, keepdims), x.dtype)
 
     return reduction(
         name,
-        implementation=lambda x, axes, keepdims: ufunc.reduce(x, axes, None, None, keepdims),
+        implementation=lambda x, axes, keepdims: reduce(x, axes, None, None, keepdims),
         abstract=abstract,
         partial=lambda t, y, x, axes: t * shares(x, y, axes),
     )
@@ -137,12 +144,8 @@ def _truth(name: str, implementation: Rule, dtype: Any) -> Primitive:
     return primitive
 
 
-reduce_any_p = _truth(
-    "reduce_any", lambda x, axes, keepdims: np.logical_or.reduce(x, axes, np.bool_, None, keepdims), np.bool_
-)
-reduce_all_p = _truth(
-    "reduce_all", lambda x, axes, keepdims: np.logical_and.reduce(x, axes, np.bool_, None, keepdims), np.bool_
-)
+reduce_any_p = _truth("reduce_any", lambda x, axes, keepdims: _any(x, axes, np.bool_, None, keepdims), np.bool_)
+reduce_all_p = _truth("reduce_all", lambda x, axes, keepdims: _all(x, axes, np.bool_, None, keepdims), np.bool_)
 count_nonzero_p = _truth(
     "count_nonzero", lambda x, axes, keepdims: np.count_nonzero(x, axes, keepdims=keepdims), np.intp
 )

@@ -32,6 +32,10 @@ from funcgrad.primitives.structural import (
 Rule = Callable[..., Any]
 Shape = tuple[int, ...]
 
+# NumPy's stubs do not know the positional parameters: array, axis, dtype, out, keepdims, initial, where.
+_sum: Any = np.add.reduce
+_product: Any = np.multiply.reduce
+
 
 def shifted_axes(axes: Sequence[int], dim: int) -> Shape:
     """A row's axes as axes of the batch whose rows lie along `dim`."""
@@ -51,6 +55,8 @@ def kept(y: Any, shape: Shape, axes: Shape, keepdims: bool) -> Any:
 
 
 def batch_over_axes(this: Callable[[], Primitive]) -> Rule:
+    """Batching of a reduction: its `axes` counted among those of the batch."""
+
     def batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
         axes = shifted_axes(params["axes"], dims[0])
         y = bind(this(), xs[0], **{**params, "axes": axes})
@@ -96,7 +102,7 @@ def reduction(
 
 
 def _masked_sum_implementation(x: Any, initial: Any, where: Any, axes: Shape, keepdims: bool, dtype: Any) -> Any:
-    return np.add.reduce(x, axes, dtype, None, keepdims, initial, where)
+    return _sum(x, axes, dtype, None, keepdims, initial, where)
 
 
 def _masked_sum_abstract(
@@ -150,7 +156,7 @@ def masked_sum(
 
 
 def _reduce_prod_implementation(x: Any, axes: Shape, keepdims: bool, initial: Any = 1) -> Any:
-    return np.multiply.reduce(x, axes, None, None, keepdims, initial)
+    return _product(x, axes, None, None, keepdims, initial)
 
 
 def _reduce_prod_abstract(x: ShapedArray, axes: Shape, keepdims: bool, initial: Any = 1) -> ShapedArray:
@@ -206,7 +212,7 @@ def real_dtype(x: Any) -> np.dtype[Any]:
 
 def _norm_implementation(x: Any, axes: Shape, keepdims: bool, flat: bool) -> Any:
     if not flat:
-        return np.sqrt(np.add.reduce((x.conj() * x).real, axes, None, None, keepdims))
+        return np.sqrt(_sum((x.conj() * x).real, axes, None, None, keepdims))
     row = x.ravel(order="K")
     if row.dtype.kind == "c":
         y = np.sqrt(row.real.dot(row.real) + row.imag.dot(row.imag))

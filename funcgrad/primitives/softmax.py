@@ -15,13 +15,19 @@ from funcgrad.primitives.structural import reduce_sum, reduced_shape
 
 Shape = tuple[int, ...]
 
+# NumPy's stubs do not know the positional parameters: array, axis, dtype, out, keepdims, initial, where.
+_sum: Any = np.add.reduce
+_max: Any = np.maximum.reduce
+_min: Any = np.minimum.reduce
+_logaddexp: Any = np.logaddexp.reduce
+
 # Both subtract the greatest element first. The short way does only that; a result that is not a number, or (for
 # logsumexp) so near 0 that the rounding of a sum near 1 would show, sends them the long way.
 
 
 def _exponentials(x: Any, axes: Shape) -> tuple[Any, Any]:
     """exp(x - top) with the greatest element `top`; where that is infinite, 1 for +inf and 0 for all others."""
-    top = np.maximum.reduce(x, axes, None, None, True, -np.inf)
+    top = _max(x, axes, None, None, True, -np.inf)
     with np.errstate(invalid="ignore"):
         difference = x - top
     e = np.exp(np.where(np.isinf(top), np.where(x == np.inf, 0.0, -np.inf), difference))
@@ -34,11 +40,11 @@ def _exponentials(x: Any, axes: Shape) -> tuple[Any, Any]:
 def _softmax_implementation(x: Any, axes: Shape) -> Any:
     x = np.asarray(x)
     with np.errstate(invalid="ignore"):
-        e = np.exp(x - np.maximum.reduce(x, axes, None, None, True, -np.inf))
-        total = np.add.reduce(e, axes, None, None, True)
-    if not np.minimum.reduce(total, None, None, None, False, 1) >= 1:
+        e = np.exp(x - _max(x, axes, None, None, True, -np.inf))
+        total = _sum(e, axes, None, None, True)
+    if not _min(total, None, None, None, False, 1) >= 1:
         e, _ = _exponentials(x, axes)
-        total = np.add.reduce(e, axes, None, None, True)
+        total = _sum(e, axes, None, None, True)
         total += total == 0
     return e / total
 
@@ -73,9 +79,9 @@ _NEAR_ZERO = 0.1
 def _logsumexp_implementation(x: Any, axes: Shape, keepdims: bool) -> Any:
     x = np.asarray(x)
     with np.errstate(invalid="ignore", divide="ignore"):
-        top = np.maximum.reduce(x, axes, None, None, True, -np.inf)
-        y = np.log(np.add.reduce(np.exp(x - top), axes, None, None, True)) + top
-    if not np.minimum.reduce(np.abs(y), None, None, None, False, 1) >= _NEAR_ZERO:
+        top = _max(x, axes, None, None, True, -np.inf)
+        y = np.log(_sum(np.exp(x - top), axes, None, None, True)) + top
+    if not _min(np.abs(y), None, None, None, False, 1) >= _NEAR_ZERO:
         y = _careful_logsumexp(x, axes)
     return y if keepdims else y.reshape(reduced_shape(x.shape, axes, False))[()]
 
@@ -84,8 +90,8 @@ def _careful_logsumexp(x: Any, axes: Shape) -> Any:
     e, top = _exponentials(x, axes)
     # The greatest terms are 1 each: the others are summed without them, so that log1p sees them to full precision.
     first = e == 1
-    others = np.add.reduce(np.where(first, 0, e).astype(e.dtype), axes, None, None, True)
-    count = np.add.reduce(first, axes, e.dtype, None, True)
+    others = _sum(np.where(first, 0, e).astype(e.dtype), axes, None, None, True)
+    count = _sum(first, axes, e.dtype, None, True)
     count += count == 0
     return np.log1p(others / count) + np.log(count) + top
 
@@ -113,7 +119,7 @@ def logsumexp(x: Any, axes: Shape, keepdims: bool = False) -> Any:
 
 logaddexp_reduce_p = reduction(
     "logaddexp_reduce",
-    implementation=lambda x, axes, keepdims: np.logaddexp.reduce(x, axes, None, None, keepdims),
+    implementation=lambda x, axes, keepdims: _logaddexp(x, axes, None, None, keepdims),
     abstract=lambda x, axes, keepdims: ShapedArray(reduced_shape(x.shape, axes, keepdims), x.dtype),
     partial=lambda t, y, x, axes: t * softmax(x, axes),
 )

@@ -60,7 +60,7 @@ def _reorder_implementation(x: Any, order: Any, values: Any, axis: int, inverse:
     return np.moveaxis(y, -1, axis)
 
 
-reorder_p = linear(
+reorder_p: Primitive = linear(
     "reorder",
     implementation=_reorder_implementation,
     abstract=lambda x, order, values, axis, inverse: ShapedArray(x.shape, x.dtype),
@@ -84,7 +84,7 @@ def reorder(x: Any, order: Any, values: Any, axis: int, inverse: bool = False) -
 
 # sort: y[0] <= y[1] <= ..., NaN last --------------------------------------------------------------------------------
 
-sort_p = nonlinear(
+sort_p: Primitive = nonlinear(
     "sort",
     implementation=lambda x, axis: np.sort(x, axis),
     abstract=lambda x, axis: ShapedArray(x.shape, x.dtype),
@@ -103,7 +103,7 @@ def sort(x: Any, axis: int) -> Any:
 
 # argsort: the indices that sort -------------------------------------------------------------------------------------
 
-argsort_p = nondifferentiable(
+argsort_p: Primitive = nondifferentiable(
     "argsort",
     implementation=lambda x, axis, kind: np.argsort(x, axis, kind),
     abstract=lambda x, axis, kind: ShapedArray(x.shape, np.intp),
@@ -126,7 +126,7 @@ def _partition_tangent(x_dot: Any, y: Any, x: Any, axis: int, kth: tuple[int, ..
     return reorder(ranked, argsort(y, axis), values, axis, inverse=True)
 
 
-partition_p = nonlinear(
+partition_p: Primitive = nonlinear(
     "partition",
     implementation=lambda x, axis, kth: np.partition(x, kth, axis),
     abstract=lambda x, axis, kth: ShapedArray(x.shape, x.dtype),
@@ -145,7 +145,7 @@ def partition(x: Any, kth: tuple[int, ...], axis: int) -> Any:
 
 # argpartition: the indices that partition ---------------------------------------------------------------------------
 
-argpartition_p = nondifferentiable(
+argpartition_p: Primitive = nondifferentiable(
     "argpartition",
     implementation=lambda x, axis, kth: np.argpartition(x, kth, axis),
     abstract=lambda x, axis, kth: ShapedArray(x.shape, np.intp),
@@ -185,7 +185,7 @@ def lexsort(keys: Sequence[Any], axis: int) -> Any:
 # searchsorted: how many elements of a sorted vector come before each value -------------------------------------------
 
 
-def _searchsorted_implementation(x: Any, v: Any, side: str) -> Any:
+def _searchsorted_implementation(x: Any, v: Any, side: Any) -> Any:
     if np.ndim(x) == 1:
         return np.searchsorted(x, v, side)
     # Rows, each a sorted vector with its own values: what `vmap` asks for.
