@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
 from funcgrad.core.avals import get_aval
 from funcgrad.core.errors import TracedConversionError
-from funcgrad.core.tracing import Tracer, conversion_error
+from funcgrad.core.tracing import CONSTANTS, Tracer, conversion_error
 from funcgrad.numpy.protocol import implements, method
 from funcgrad.primitives.shaping import stack
 from funcgrad.primitives.structural import broadcast_to, cast
@@ -18,7 +18,7 @@ from funcgrad.primitives.structural import broadcast_to, cast
 
 def as_array(x: Any) -> Any:
     """x itself if it is an array or traced; scalars and nested lists, in which there may be tracers, as arrays."""
-    if isinstance(x, (Tracer, np.ndarray)):
+    if type(x) is Tracer or isinstance(x, np.ndarray):
         return x
     if isinstance(x, (list, tuple)):
         try:
@@ -32,7 +32,7 @@ def in_common_dtype(xs: Sequence[Any]) -> list[Any]:
     """The arrays in the dtype that NumPy promotes them to."""
     dtypes = {x.dtype for x in xs}
     if len(dtypes) == 1:
-        return list(xs)
+        return xs if isinstance(xs, list) else list(xs)
     dtype = np.result_type(*dtypes)
     return [cast(x, dtype) for x in xs]
 
@@ -163,6 +163,11 @@ def asarray(a: Any, dtype: Any = None, *args: Any, copy: Any = None, **kwargs: A
     return fresh(y) if y is a and copy else y
 
 
+def assignable(x: np.ndarray[Any, Any]) -> Tracer:
+    """A plain array as a handle, into which traced values can be assigned."""
+    return Tracer(CONSTANTS, 0, x)
+
+
 # Arrays like another -------------------------------------------------------------------------------------------------
 
 
@@ -174,24 +179,24 @@ def _like(a: Any, dtype: Any, shape: Any) -> tuple[Any, Any]:
 def zeros_like(
     a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: Any = None
 ) -> Any:
-    """NumPy's zeros_like: a plain array."""
-    return np.zeros(*_like(a, dtype, shape))
+    """NumPy's zeros_like, into which traced values can be assigned."""
+    return assignable(np.zeros(*_like(a, dtype, shape)))
 
 
 @implements(np.ones_like)
 def ones_like(
     a: Any, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: Any = None
 ) -> Any:
-    """NumPy's ones_like: a plain array."""
-    return np.ones(*_like(a, dtype, shape))
+    """NumPy's ones_like, into which traced values can be assigned."""
+    return assignable(np.ones(*_like(a, dtype, shape)))
 
 
 @implements(np.empty_like)
 def empty_like(
     prototype: Any, /, dtype: Any = None, order: Any = "K", subok: bool = True, shape: Any = None, *, device: Any = None
 ) -> Any:
-    """NumPy's empty_like: a plain array."""
-    return np.empty(*_like(prototype, dtype, shape))
+    """NumPy's empty_like, into which traced values can be assigned."""
+    return assignable(np.empty(*_like(prototype, dtype, shape)))
 
 
 @implements(np.full_like)
@@ -205,11 +210,11 @@ def full_like(
     *,
     device: Any = None,
 ) -> Any:
-    """NumPy's full_like: a plain array, unless the value is traced."""
+    """NumPy's full_like, into which traced values can be assigned."""
     shape, dtype = _like(a, dtype, shape)
     fill_value = as_array(fill_value)
     if type(fill_value) is not Tracer:
-        return np.full(shape, fill_value, dtype)
+        return assignable(np.full(shape, fill_value, dtype))
     return broadcast_to(converted(fill_value, dtype), (shape,) if isinstance(shape, int) else tuple(shape))
 
 
@@ -241,8 +246,8 @@ def shares_memory(a: Any, b: Any, /, max_work: Any = None) -> bool:
     return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
 
 
-def _property(*names: str) -> Any:
-    return lambda read: method(*names)(property(read))
+def _property(name: str) -> Callable[[Callable[[Tracer], Any]], property]:
+    return lambda read: method(name)(property(read))
 
 
 @_property("itemsize")

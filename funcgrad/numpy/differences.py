@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from funcgrad.core.tracing import Tracer
 from funcgrad.numpy.arrays import as_array, converted
+from funcgrad.numpy.indexing import take
 from funcgrad.numpy.joining import concatenate
 from funcgrad.numpy.protocol import implements
 from funcgrad.numpy.views import ravel
@@ -17,7 +18,7 @@ from funcgrad.primitives.masking import select
 from funcgrad.primitives.shaping import slice_axis
 from funcgrad.primitives.structural import broadcast_to, cast, reshape
 
-NOTHING: Any = np._NoValue  # type: ignore[attr-defined]
+NOTHING: Any = np._NoValue
 
 
 @implements(np.diff)
@@ -189,7 +190,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     x, xp = (converted(as_array(array), np.float64) for array in (x, xp))
     fp = converted(fp, np.complex128 if fp.dtype.kind == "c" else np.float64)
     if len(xp.shape) != 1 or len(fp.shape) != 1 or xp.shape != fp.shape or period == 0 or not xp.shape[0]:
-        np.interp(0.0, *(np.broadcast_to(0.0, array.shape) for array in (xp, fp)), period=period)
+        np.interp(0.0, np.broadcast_to(0.0, xp.shape), np.broadcast_to(0.0, fp.shape), period=period)
     if period is not None:
         left = right = None
         period = abs(period)
@@ -204,7 +205,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     if len(xp) > 1:
         slopes = (fp[1:] - fp[:-1]) / (xp[1:] - xp[:-1])
         interval = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, len(xp) - 2)
-        inside = slopes[interval] * (x - xp[interval]) + fp[interval]
+        inside = take(slopes, interval) * (x - take(xp, interval)) + take(fp, interval)
     else:
         inside = x + fp[0]  # not a number: all others are below, above or at the sample
     return select(x <= first, below, select(x >= last, above, inside))

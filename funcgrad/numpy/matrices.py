@@ -58,14 +58,20 @@ def matrix_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
 def tril(m: Any, k: int = 0) -> Any:
     """NumPy's tril."""
     m = as_array(m)
-    return select(np.tri(*m.shape[-2:], k=k, dtype=bool), m, np.zeros(1, m.dtype))
+    return select(_lower(m, k), m, np.zeros(1, m.dtype))
 
 
 @implements(np.triu)
 def triu(m: Any, k: int = 0) -> Any:
     """NumPy's triu."""
     m = as_array(m)
-    return select(np.tri(*m.shape[-2:], k=k - 1, dtype=bool), np.zeros(1, m.dtype), m)
+    return select(_lower(m, k - 1), np.zeros(1, m.dtype), m)
+
+
+def _lower(m: Any, k: int) -> Any:
+    if not m.shape:
+        raise TypeError("tri() missing 1 required positional argument: 'N'")
+    return np.tri(m.shape[-min(2, m.ndim)], m.shape[-1], k, bool)
 
 
 @implements(np.tril_indices_from)

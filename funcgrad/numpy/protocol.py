@@ -22,7 +22,7 @@ from funcgrad.primitives.structural import cast_p, reshape_p, truncate_p
 _ndarray = np.ndarray
 _getframe = sys._getframe
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., Any] | property)
 
 # What `np.f(...)` calls on traced arguments: a function with np.f's signature.
 functions: dict[Any, Callable[..., Any]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from funcgrad.primitives import arithmetic, selection, shaping
 from funcgrad.primitives.masking import select as select_
 from funcgrad.primitives.structural import cast
 
-NOTHING: Any = np._NoValue  # type: ignore[attr-defined]
+NOTHING: Any = np._NoValue
 _BOOL = np.dtype(np.bool_)
 _NUMBERS = (np.ndarray, np.generic, int, float, complex)
 
@@ -69,7 +68,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     a, arrays = as_array(a), [as_array(choice) for choice in choices]
     count = len(arrays)
     if type(a) is not Tracer:
-        np.choose(a, [np.False_] * count, mode=mode)
+        np.choose(a, [np.False_] * count, mode=mode)  # type: ignore[call-overload]
     if mode != "raise":
         a = a % count if mode == "wrap" else np.clip(a, 0, count - 1)
     np.broadcast_shapes(*[x.shape for x in arrays], a.shape)
@@ -115,7 +114,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
 
 def _piece(x: Any, y: Any, condition: Any, function: Any, args: Any, kw: Any) -> Any:
     """y, with one piece's values where its condition holds."""
-    if not isinstance(function, Callable):
+    if not callable(function):
         return select_(condition, cast(function, x.dtype), y)
     if type(condition) is Tracer:
         return select_(condition, cast(function(x, *args, **kw), x.dtype), y)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from funcgrad.core.tracing import Tracer
-from funcgrad.numpy.arrays import as_array, fresh, layout
+from funcgrad.numpy.aliasing import attach
+from funcgrad.numpy.arrays import as_array, fresh, layout, separate
 from funcgrad.numpy.protocol import implements, method
 from funcgrad.primitives import shaping, structural
 
@@ -19,8 +20,11 @@ Shape = tuple[int, ...]
 
 
 def _view(x: Any, make: Callable[[Any], Any]) -> Any:
-    """`make(x)`, which NumPy returns as a view of x."""
-    return make(x)
+    """`make(x)`, which NumPy returns as a view of x: a handle of its own, even where nothing is to be done."""
+    if type(x) is not Tracer:
+        return make(x)
+    y = make(x)
+    return attach(fresh(x), x, fresh) if y is x else attach(y, x, make)
 
 
 # reshape, ravel ------------------------------------------------------------------------------------------------------
@@ -32,35 +36,42 @@ def resolved_shape(x: Any, shape: Any) -> Shape:
     Raises:
         ValueError: as NumPy, where they do not fit.
     """
+    size = math.prod(x.shape)
+    if shape == -1:
+        return (size,)
     shape = tuple(map(operator.index, shape)) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
-    size, known = math.prod(x.shape), math.prod(n for n in shape if n >= 0)
-    if min(shape, default=0) >= 0:
-        if known == size:
-            return shape
-    elif known and size % known == 0 and sum(n < 0 for n in shape) == 1:
+    if math.prod(shape) == size and min(shape, default=0) >= 0:
+        return shape
+    known = math.prod(n for n in shape if n >= 0)
+    if known and size % known == 0 and sum(n < 0 for n in shape) == 1:
         return tuple(size // known if n < 0 else n for n in shape)
     return np.broadcast_to(np.False_, x.shape).reshape(shape).shape
 
 
-def _memory_order(x: Any, order: str) -> str:
-    """ "C" or "F" for "A", by how the value lies in memory."""
-    flags = layout(x).flags
-    return "F" if order == "A" and flags.fnc else "C"
+def _memory_order(x: Any) -> str:
+    """The order "A" of a value."""
+    return "F" if layout(x).flags.fnc else "C"
 
 
 @implements(np.reshape)
 def reshape(a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
     """NumPy's reshape."""
     a = as_array(a)
+    make = _reshaping(a, shape, order)
+    return separate(make(a), a) if copy else _view(a, make)
+
+
+def _reshaping(a: Any, shape: Any, order: str) -> Callable[[Any], Any]:
+    """How a is reshaped."""
     shape = resolved_shape(a, shape)
+    if order == "C":
+        return lambda a: structural.reshape(a, shape)
     if order == "A":
-        order = _memory_order(a, order)
+        order = _memory_order(a)
     if order == "F":
-        return _view(a, lambda a: _reverse(structural.reshape(_reverse(a), shape[::-1])))
-    if order != "C":
-        np.reshape(np.zeros(1), 1, order)
-    y = _view(a, lambda a: structural.reshape(a, shape))
-    return fresh(y) if copy or y is a else y
+        return lambda a: _reverse(structural.reshape(_reverse(a), shape[::-1]))
+    np.reshape(np.zeros(1), 1, order)  # type: ignore[call-overload]
+    return lambda a: structural.reshape(a, shape)
 
 
 def _reverse(x: Any) -> Any:
@@ -77,11 +88,15 @@ def array_reshape(self: Tracer, *shape: Any, order: Any = "C", copy: Any = None)
 def ravel(a: Any, order: Any = "C") -> Any:
     """NumPy's ravel."""
     a = as_array(a)
-    if order == "K":
-        strides = layout(a).strides
-        axes = sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
-        return reshape(structural.transpose(a, axes), -1)
-    return reshape(a, -1, order)
+    return _view(a, _raveling(a, order))
+
+
+def _raveling(a: Any, order: str) -> Callable[[Any], Any]:
+    if order != "K":
+        return _reshaping(a, -1, order)
+    strides = layout(a).strides
+    axes = sorted(range(len(strides)), key=lambda axis: -abs(strides[axis]))
+    return lambda a: structural.reshape(structural.transpose(a, axes), (a.size,))
 
 
 @method("ravel")
@@ -93,7 +108,7 @@ def array_ravel(self: Tracer, order: Any = "C") -> Any:
 @method("flatten")
 def array_flatten(self: Tracer, order: Any = "C") -> Any:
     """ndarray.flatten: a copy."""
-    return fresh(ravel(fresh(self), order))
+    return separate(_raveling(self, order)(self), self)
 
 
 def _flat(self: Tracer) -> Any:
@@ -108,7 +123,7 @@ method("flat")(property(_flat))
 
 
 def _permuted(a: Any, axes: Sequence[int]) -> Any:
-    return _view(a, lambda a: fresh(a) if len(axes) < 2 else structural.transpose(a, axes))
+    return _view(a, lambda a: structural.transpose(a, axes))
 
 
 @implements(np.transpose, np.permute_dims)
@@ -134,7 +149,17 @@ def array_transpose(self: Tracer, *axes: Any) -> Any:
     return transpose(self, axes[0] if len(axes) == 1 else axes or None)
 
 
-method("T")(property(transpose))
+def _T(self: Tracer) -> Any:  # noqa: N802 (NumPy's name)
+    """ndarray.T."""
+    rank = len(self.shape)
+    return _view(self, _flip_matrix) if rank == 2 else _permuted(self, range(rank - 1, -1, -1))
+
+
+def _flip_matrix(x: Any) -> Any:
+    return structural.transpose(x, (1, 0))
+
+
+method("T")(property(_T))
 
 
 @implements(np.matrix_transpose, np.linalg.matrix_transpose)
@@ -210,7 +235,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 def _reshaped(a: Any, shape: Sequence[int]) -> Any:
     """A view of another shape."""
     shape = tuple(shape)
-    return _view(a, lambda a: fresh(a) if a.shape == shape else structural.reshape(a, shape))
+    return _view(a, lambda a: structural.reshape(a, shape))
 
 
 @implements(np.expand_dims)
@@ -233,7 +258,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
         return _reshaped(a, [n for n in a.shape if n != 1])
     if not a.shape:
         np.squeeze(np.empty(()), axis)
-        return _view(a, fresh)
+        return _view(a, lambda a: a)
     axes = normalize_axis_tuple(axis, len(a.shape))
     if any(a.shape[i] != 1 for i in axes):
         raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
@@ -294,7 +319,7 @@ def flip(m: Any, axis: Any = None) -> Any:
     m = as_array(m)
     rank = len(m.shape)
     axes = tuple(range(rank)) if axis is None else normalize_axis_tuple(axis, rank)
-    return _view(m, lambda m: shaping.flip(m, axes) if axes else fresh(m))
+    return _view(m, lambda m: shaping.flip(m, axes))
 
 
 @implements(np.fliplr)
@@ -324,7 +349,7 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     if k % 4 == 2:
         return flip(m, axes)
     if k % 2 == 0:
-        return _view(m, fresh)
+        return _view(m, lambda m: m)
     if k % 4 == 1:
         return swapaxes(flip(m, axes[1]), *axes)
     return flip(swapaxes(m, *axes), axes[1])
@@ -338,7 +363,7 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """NumPy's broadcast_to."""
     array = as_array(array)
     shape = np.broadcast_to(np.broadcast_to(np.False_, array.shape), shape).shape
-    return _view(array, lambda x: fresh(x) if x.shape == shape else structural.broadcast_to(x, shape))
+    return _view(array, lambda x: structural.broadcast_to(x, shape))
 
 
 @implements(np.broadcast_arrays)

@@ -117,10 +117,11 @@ def masked_vjp(
     if not primitive.structural:
         return x_cts
     marks = Later(lambda: vjp(broadcast_to(ct.where(), shape_of(y)), y, xs, ids, params))
-    return [
-        None if x_ct is None else Masked(x_ct, Later(lambda i=i: cast(marks.array()[i], np.bool_)), clean=True)
-        for i, x_ct in enumerate(x_cts)
-    ]
+
+    def mask(i: int) -> Later:
+        return Later(lambda: cast(marks.array()[i], np.bool_))
+
+    return [None if x_ct is None else Masked(x_ct, mask(i), clean=True) for i, x_ct in enumerate(x_cts)]
 
 
 def _elementwise_vjp(
@@ -162,15 +163,16 @@ def _select_jvp(tangents: Sequence[Any], y: Any, xs: Sequence[Any], params: dict
 
 def _select_vjp(ct: Any, y: Any, xs: Sequence[Any], ids: Sequence[int | None], params: dict[str, Any]) -> Any:
     pred, x1, x2 = xs
-    value, outer = (ct.value, ct.where()) if type(ct) is Masked else (ct, True)
-    cts = []
-    for x, number, negate in ((x1, ids[1], False), (x2, ids[2], True)):
-        if number is None:
-            cts.append(None)
-            continue
-        mask = ~pred if negate else pred
-        cts.append(settle_masked(Masked(value, mask if outer is True else mask & outer), x))
-    return (None, *cts)
+    value, outer = (ct.value, ct.where()) if type(ct) is Masked else (ct, None)
+
+    def branch(mask: Any, x: Any) -> Masked:
+        return settle_masked(Masked(value, mask if outer is None else mask & outer), x)
+
+    return (
+        None,
+        None if ids[1] is None else branch(pred, x1),
+        None if ids[2] is None else branch(~pred, x2),
+    )
 
 
 def _select_batch(size: int, xs: Sequence[Any], dims: Sequence[int | None], params: dict[str, Any]) -> tuple[Any, int]:

@@ -10,6 +10,8 @@ from funcgrad.core.primitive import bind
 from funcgrad.primitives.arithmetic import larger_share, maximum
 from funcgrad.primitives.kinds import elementwise
 
+_clip: Any = np._core.umath.clip  # type: ignore[attr-defined]  # np.clip without its ceremony
+
 # clip: y = min(max(x, low), high) ------------------------------------------------------------------------------------
 
 
@@ -27,7 +29,7 @@ def _clip_inner(t: Any, y: Any, x: Any, low: Any, high: Any) -> Any:
 
 clip_p = elementwise(
     "clip",
-    np._core.umath.clip,  # type: ignore[attr-defined] (np.clip without its ceremony)
+    _clip,
     _clip_inner,
     _clip_lower,
     _clip_upper,

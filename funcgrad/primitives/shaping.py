@@ -109,7 +109,7 @@ def _stack_abstract(*xs: ShapedArray, axis: int) -> ShapedArray:
 
 
 def _stack_transpose(ct: Any, *xs: Any, axis: int) -> list[Any]:
-    before = (slice(None),) * axis
+    before: tuple[Any, ...] = (slice(None),) * axis
     if type(ct) is _ndarray:
         return [cast(ct[(*before, i)], tangent_dtype(x)) for i, x in enumerate(xs)]
     whole = _whole(ct.shape[:axis])
@@ -195,12 +195,13 @@ def roll(x: Any, shifts: Shape, axes: Shape) -> Any:
 # diagonal: y[..., i] = x[..., i, i + offset], the two axes being last -------------------------------------------------
 
 
-def _diagonal_length(rows: int, columns: int, offset: int) -> int:
+def _diagonal_length(shape: Shape, offset: int) -> int:
+    rows, columns = shape[-2:]
     return max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
 
 
 def _diagonal_abstract(x: ShapedArray, offset: int) -> ShapedArray:
-    return ShapedArray((*x.shape[:-2], _diagonal_length(*x.shape[-2:], offset)), x.dtype)
+    return ShapedArray((*x.shape[:-2], _diagonal_length(x.shape, offset)), x.dtype)
 
 
 def _diagonal_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:

@@ -200,6 +200,9 @@ def spread(y: Any, shape: Shape, axes: Shape, keepdims: bool) -> Any:
     return broadcast_to(y, shape)
 
 
+_sum: Any = np.add.reduce
+
+
 def _reduce_sum_abstract(x: ShapedArray, axes: Shape, keepdims: bool, dtype: Any = None) -> ShapedArray:
     dtype = np.add.reduce(np.empty(0, x.dtype), dtype=dtype).dtype
     return ShapedArray(reduced_shape(x.shape, axes, keepdims), dtype)
@@ -220,7 +223,7 @@ def _reduce_sum_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params:
 
 reduce_sum_p = linear(
     "reduce_sum",
-    implementation=lambda x, axes, keepdims, dtype=None: np.add.reduce(x, axes, dtype, None, keepdims),
+    implementation=lambda x, axes, keepdims, dtype=None: _sum(x, axes, dtype, None, keepdims),
     abstract=_reduce_sum_abstract,
     transpose=_reduce_sum_transpose,
     batch=_reduce_sum_batch,

@@ -32,7 +32,11 @@ CALLS = {
     "where-truth": (lambda x: (np.where(x, x, 1.0), np.where([1, 0, 0, 2], x, [1, 2, 3, 4]), np.where(1, x, x)), [V]),
     "where-one": (lambda x: np.where(x > 0), [V]),
     "select": (
-        lambda x, y: (np.select([x > 1, x > 0], [x, y * x], 5.0), np.select([MASK], [x]), np.select([x > y, MASK], [1, y])),
+        lambda x, y: (
+            np.select([x > 1, x > 0], [x, y * x], 5.0),
+            np.select([MASK], [x]),
+            np.select([x > y, MASK], [1, y]),
+        ),
         [V, W],
     ),
     "select-broadcast": (lambda x, y: np.select([y > 0.5, x > 0], [x, y], x), [V, M]),
@@ -67,7 +71,7 @@ CALLS = {
     "interp-traced-grid": (lambda x, g: np.interp(x, g, V), [np.array([-0.7, 0.2, 0.6, 1.9]), GRID]),
     "interp-period": (
         lambda x, f: np.interp(x, [190, -190, 350, -350], f, period=360),
-        [np.array([-180.0, -10.0, 5.0, 185.0]), V],
+        [np.array([-180.0, -20.0, 5.0, 185.0]), V],
     ),
 }
 NOT_BATCHED = {"where-one", "compress-traced"}  # their shapes depend on values
@@ -107,7 +111,9 @@ def test_vmap_two_rows_equal_the_loop(name):
 
 def test_dtypes_weak_numbers_give_way():
     assert_values(lambda x: (np.where(x > 0, x, 1.0), np.where(x > 0, x, 1), np.where(x > 0, x, np.float64(1))), SINGLE)
-    assert_values(lambda x: (np.select([x > 0], [x], 1.0), np.select([x > 0, MASK], [1.0, x]), np.clip(x, 0.1, 0.5)), SINGLE)
+    assert_values(
+        lambda x: (np.select([x > 0], [x], 1.0), np.select([x > 0, MASK], [1.0, x]), np.clip(x, 0.1, 0.5)), SINGLE
+    )
     assert_values(lambda x: (np.clip(x, np.float64(0.1), 0.5), np.choose(NUMBERS, [x, x, x])), SINGLE)
 
 
@@ -164,6 +170,12 @@ UNTAKEN = {
     "both": (lambda x: np.where(x > 0, np.log(x), np.log(-np.where(x > 0, 1.0, x - 1))), None, None),
     "shared": (lambda x: np.where(x > 0, np.log(x), 0.0) + np.where(x > 0, np.log(x) ** 2, 1.0), None, None),
     "select": (lambda x: np.select([x > 2, x > 0], [np.log(x), 1 / x], 0.0), None, None),
+    "flipped": (lambda x: np.where(x > 0, np.flip(np.roll(np.log(x), 1))[[2, 1, 0, 3]], 0.0), None, None),
+    "gathered": (lambda x: np.where(x[[0, 2, 2]] > 0, np.log(x)[[0, 2, 2]], 0.0), None, None),
+    "concatenated": (lambda x: np.where(np.append(x, 0) > 0, np.concatenate([np.log(x), x[:1]]), 0.0), None, None),
+    "diagonal": (lambda x: np.where(np.diag(x) > 0, np.diag(np.log(x)), 0.0), None, None),
+    "repeated": (lambda x: np.where(np.repeat(x, 2) > 0, np.repeat(1 / x, 2), 0.0), None, None),
+    "mixed": (lambda x: np.where(x > 0, np.log(x) * x.astype(complex) + x[::-1] * 1j, 0.0).real, None, None),
     "row": (lambda x: np.where((x > 0)[:, None], 1 / x[:, None] + np.zeros(3), 0.0), None, None),
 }
 AT_ZERO = np.array([0.0, 1.0, 2.0, 3.0])
