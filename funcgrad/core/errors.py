@@ -34,12 +34,52 @@ class TracedBranchError(FuncgradError, TypeError):
         )
 
 
+_INDICES = {
+    "mask": (
+        "a selection by a traced mask",
+        "how many elements are selected depends on them",
+        "np.where(mask, x, 0) keeps the shape, and so do x[mask] = v and x.at[mask].set(v) for one number v",
+    ),
+    "update": (
+        "an update at traced indices that may repeat each other",
+        "which of them do depends on them",
+        "unique_indices=True if none is repeated; .add, .min and .max need no promise",
+    ),
+}
+
+
+class TracedIndexError(FuncgradError, IndexError):
+    """What an index selects depends on values that are not there, as in `x[mask]` under `vmap`."""
+
+    def __init__(self, name: str, value: str, use: str, where: Source | None) -> None:
+        what, why, fix = _INDICES[use]
+        super().__init__(
+            message(
+                f"{name} met {what}.",
+                value=value,
+                where=where,
+                why=f"{name.partition('(')[0]} records without values, and {why}.",
+                fix=fix + ".",
+            )
+        )
+
+
 _CONVERSIONS = {
     "float": ("float()", "a Python float", "np.sin instead of math.sin; funcgrad.stop_gradient(x) for a value alone"),
     "complex": ("complex()", "a Python complex", "x + 0j, or funcgrad.stop_gradient(x) for a value alone"),
     "int": ("int()", "a Python int", "pass it as a static argument, or keep to array operations"),
     "item": (".item()", "a Python number", "leave it an array; funcgrad.stop_gradient(x).item() for a value alone"),
     "tolist": (".tolist()", "Python numbers", "leave it an array; funcgrad.stop_gradient(x) for values alone"),
+    "index": (
+        "an index",
+        "a plain index",
+        "np.take(table, i) instead of table[i]; np.stack([i, j]) instead of np.array([i, j])",
+    ),
+    "out": (
+        "out=",
+        "a plain array",
+        "leave out= away, and write a = a + b in place of a += b; or make the array with funcgrad.numpy.zeros(n)",
+    ),
     "__array__": (
         "NumPy",
         "a plain array",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -144,16 +144,17 @@ def recording_to_jaxpr(recording: Recording, outputs: Sequence[Any]) -> Jaxpr:
     Scalars become literals; other values that the recording does not trace become constants, each once.
     """
     variables: dict[int, Var] = {i: Var(get_aval(value)) for i, value in enumerate(recording.inputs)}
-    constants: dict[int, tuple[Var, Any]] = {}
+    constants: dict[Hashable, tuple[Var, Any]] = {}
 
     def atom(value: Any, number: int | None) -> Atom:
         if number is not None:
             return variables[number]
         if _is_scalar(value):
             return Literal(value)
-        if id(value) not in constants:
-            constants[id(value)] = (Var(get_aval(value)), value)
-        return constants[id(value)][0]
+        key = (value.recording.level, value.id) if type(value) is Tracer else id(value)
+        if key not in constants:
+            constants[key] = (Var(get_aval(value)), value)
+        return constants[key][0]
 
     equations = []
     for primitive, params, xs, ids, y, first, place in recording.equations or ():

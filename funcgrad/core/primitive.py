@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from funcgrad.core.avals import get_aval
-from funcgrad.core.tracing import Recording, Tracer, escaped_error
+from funcgrad.core.tracing import CONSTANTS, Recording, Tracer, escaped_error, held
 
 
 class Primitive:
@@ -27,7 +27,7 @@ class Primitive:
         batch: `(size, xs, dims, params) -> (y, dim)`; a dim is an axis, or None for the same value in all rows.
         is_linear: Whether it is linear in the operands at these positions taken together, the others held fixed.
         inline: Evaluated equation by equation where a derivative is wanted.
-        derivatives: Of an elementwise one, for each operand the map `(t, y, *xs) -> t * dy/dx_i`.
+        derivatives: Of an elementwise one, for each operand the map `(t, y, *xs, **params) -> t * dy/dx_i`; None is zero.
         structural: Whether it only moves, repeats and sums elements: linear, its coefficients 0 and 1.
     """
 
@@ -59,7 +59,7 @@ class Primitive:
         vjp: Callable[..., Any] | None = None,
         batch: Callable[..., Any] | None = None,
         inline: Callable[..., Any] | None = None,
-        derivatives: Sequence[Callable[..., Any]] | None = None,
+        derivatives: Sequence[Callable[..., Any] | None] | None = None,
         structural: bool = False,
     ) -> None:
         self.name = name
@@ -99,6 +99,8 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     if recording is None:
         return primitive.implementation(*args, **params)
     if recording.equations is None:
+        if recording is CONSTANTS:
+            return primitive.implementation(*map(held, args), **params)
         raise escaped_error(next(x for x in args if type(x) is Tracer and x.recording is recording))
     if recording.differentiating and primitive.inline is not None:
         return primitive.inline(*args, **params)
@@ -113,7 +115,9 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
             x = x.value
         else:
             ids.append(None)
-            recording.enclose()
+            x = held(x)
+            if type(x) is Tracer:
+                recording.enclose()
         xs.append(x)
 
     if recording.abstract:

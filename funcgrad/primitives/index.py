@@ -51,7 +51,27 @@ class Index:
 
     def result_shape(self, shape: tuple[int, ...], arrays: Sequence[Any] = ()) -> tuple[int, ...]:
         """The shape of what is selected of an array; all of NumPy's errors for the index, if it has any."""
+        if not arrays:
+            known = self._basic_shape(shape)
+            if known is not None:
+                return known
         return np.broadcast_to(_NOTHING, shape)[self.fill(arrays) if arrays else self.native].shape
+
+    def _basic_shape(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape where there are no arrays; None where NumPy has an error to say."""
+        lengths: list[int] = []
+        axis = 0
+        for entry in self.entries:
+            if entry is None:
+                lengths.append(1)
+                continue
+            if type(entry) is tuple:
+                start, stop, step = entry
+                lengths.append(len(range(start, -1 if stop is None else stop, step)))
+            elif not (axis < len(shape) and 0 <= entry < shape[axis]):  # type: ignore[operator]
+                return None
+            axis += 1
+        return (*lengths, *shape[axis:])
 
     def on_rows(self, size: int) -> Index:
         """The same of every row of an array of `size` rows."""

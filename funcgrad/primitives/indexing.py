@@ -1,4 +1,4 @@
-"""Reading elements by index, and the transposes of that: basic_index and embed, gather and scatter_sum."""
+"""Reading elements by index, and the transposes of that: basic_index, embed, gather, scatter_sum."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import numpy as np
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.primitives.index import Index
-from funcgrad.primitives.indexing import Rows, Shape, basic_index, gather, index_abstract, scatter_sum
-from funcgrad.primitives.kinds import linear, nonlinear, shape_of, tangent_dtype, zeros_like
+from funcgrad.primitives.indexing import Rows, basic_index, gather, index_abstract
+from funcgrad.primitives.kinds import linear, nonlinear, tangent_dtype, zeros_like
 from funcgrad.primitives.structural import cast
 
 
@@ -95,7 +95,7 @@ def _scatter_set_updates(ct: Any, x: Any, v: Any, *arrays: Any, index: Index) ->
     return gather_last(ct, index, *arrays) if arrays else basic_index(ct, index)
 
 
-scatter_set_p = linear(
+scatter_set_p: Primitive = linear(
     "scatter_set",
     implementation=_scatter_set_implementation,
     abstract=_scatter_abstract,
@@ -126,7 +126,7 @@ def _scatter_add_implementation(x: Any, v: Any, *arrays: Any, index: Index) -> A
     return y
 
 
-scatter_add_p = linear(
+scatter_add_p: Primitive = linear(
     "scatter_add",
     implementation=_scatter_add_implementation,
     abstract=_scatter_abstract,

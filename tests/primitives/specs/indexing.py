@@ -1,4 +1,4 @@
-"""Rows of `primitives/indexing.py` and `primitives/scattering.py`."""
+"""Rows of `primitives/indexing.py`, `primitives/scattering.py` and `primitives/unstacking.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from funcgrad.primitives import indexing, scattering
+from funcgrad.primitives import indexing, scattering, unstacking
 from funcgrad.primitives.index import ARRAY, Index
 from tests.spec import ALL, FLOATS, Spec, arrays
 
@@ -179,4 +179,6 @@ ROWS = [
         writing((4, 3), (3, 5), (5,), 3),
         FLOATS,
     ),
+    Spec("unstack", ("unstack",), unstacking.unstack, tuple, lambda dtype: one(dtype, (4, 3)), ALL),
+    Spec("unstack-vector", ("unstack",), unstacking.unstack, tuple, lambda dtype: one(dtype, (3,)), ALL),
 ]

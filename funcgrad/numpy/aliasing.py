@@ -1,0 +1,194 @@
+"""Who shares elements with whom: rebinding a handle on behalf of in-place code, and keeping its views true.
+
+An in-place update gives the handle `x` a new traced value. Where NumPy would have the update seen through other
+handles, they are rebound, too: the bases of x, if x is a view, and every live view of those. A view remembers its
+base and how it was made of it; a base knows its views by weak references. All of this costs nothing until a view is
+made, and little until something is updated.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from funcgrad.core.avals import ShapedArray
+from funcgrad.core.tracing import CONSTANTS, Tracer, held
+from funcgrad.primitives.index import ARRAY, Index
+from funcgrad.primitives.indexing import basic_index
+from funcgrad.primitives.scattering import scatter_set
+from funcgrad.primitives.structural import reshape
+
+Make: TypeAlias = Callable[[Any], Any]
+
+_PRUNING = 256  # how many more views may come before dead ones are looked for
+
+
+class Alias:
+    """A handle's place among those that share elements.
+
+    Attributes:
+        base: The handle of which this one is a view; None for one that is nobody's view.
+        how: How it is made of the base: a function, or an `Index` into it.
+        write: What the base becomes when this one is assigned a value, if that does not follow from `how`.
+        views: The handles that are views of this one.
+    """
+
+    __slots__ = ("base", "how", "views", "write")
+
+    def __init__(
+        self,
+        base: Tracer | None = None,
+        how: Make | Index | None = None,
+        write: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
+        self.base = base
+        self.how = how
+        self.write = write
+        self.views: list[weakref.ref[Tracer]] = []
+
+    def make(self, base: Any) -> Any:
+        """The view, of another value of the base."""
+        how: Any = self.how
+        return basic_index(base, how) if type(how) is Index else how(base)
+
+    def written(self, base: Tracer, v: Any) -> Any:
+        """The base with v in place of the view."""
+        if self.write is not None:
+            return self.write(base, v)
+        if type(self.how) is Index:
+            return scatter_set(base, v, self.how)
+        numbers = np.arange(base.size).reshape(base.shape)
+        places = self._of_array(numbers)
+        if not places.flags.writeable:
+            raise ValueError("assignment destination is read-only")
+        if places.size == numbers.size and places.flags.c_contiguous:
+            return reshape(v, base.shape)
+        flat = scatter_set(reshape(base, (base.size,)), reshape(v, (v.size,)), Index((ARRAY,)), places.ravel())
+        return reshape(flat, base.shape)
+
+    def _of_array(self, x: Any) -> Any:
+        return held(self.make(Tracer(CONSTANTS, 0, x)))
+
+    def is_view(self) -> bool:
+        """Whether NumPy makes a view here; where there is no value to see it by, of a base in C order."""
+        return np.may_share_memory(_layout(self.base), self._of_array(_layout(self.base)))
+
+
+def _layout(x: Any) -> Any:
+    alias = x.alias
+    if alias is None or alias.base is None:
+        return np.empty(x.shape, np.bool_)
+    return alias._of_array(_layout(alias.base))
+
+
+def view_of(x: Any, make: Make, write: Callable[[Any, Any], Any] | None = None) -> Any:
+    """`make(x)`, of which NumPy makes a view of x where it can: it follows updates of x, and passes its own on.
+
+    Args:
+        make: By primitives, for a tracer at any level and for plain arrays (of which it makes NumPy's own view).
+        write: From a value of x and one of the view the new value of x; needed only where elements are not simply
+            moved.
+    """
+    y = make(x)
+    return attach(y, x, make, write) if type(x) is Tracer else y
+
+
+def attach(y: Any, x: Tracer, how: Make | Index, write: Callable[[Any, Any], Any] | None = None) -> Any:
+    """Note that y, just made of x, is a view of it; y as a handle."""
+    if type(y) is not Tracer:
+        if type(y) is not np.ndarray or x.recording is not CONSTANTS:
+            return y
+        y = Tracer(CONSTANTS, 0, y)
+    if y is x or y.alias is not None or not _may_share(y, x):
+        return y
+    y.alias = Alias(x, how, write)
+    alias = x.alias
+    if alias is None:
+        alias = x.alias = Alias()
+    views = alias.views
+    views.append(weakref.ref(y))
+    if len(views) % _PRUNING == 0:
+        views[:] = [view for view in views if view() is not None]
+    return y
+
+
+def _may_share(y: Any, x: Any) -> bool:
+    """Whether y's value is a view of x's; without values, whether it may be."""
+    while type(y) is Tracer:
+        y = y.value
+    if type(y) is ShapedArray:
+        return True
+    while type(x) is Tracer:
+        x = x.value
+    if type(y) is not np.ndarray or type(x) is not np.ndarray:
+        return False
+    base = y.base
+    return y is x or base is x or (base is not None and base is x.base) or np.may_share_memory(y, x)
+
+
+def update(x: Tracer, value: Any) -> None:
+    """Give a handle the value that an in-place operation has computed, of the same shape and dtype."""
+    _rebind(x, value)
+    if x.alias is not None:
+        _propagate(x)
+
+
+def _rebind(x: Tracer, value: Any) -> None:
+    if type(value) is Tracer:
+        x.recording, x.id, x.value, x.place = value.recording, value.id, value.value, value.place
+    else:
+        x.recording, x.id, x.value, x.place = (
+            CONSTANTS,
+            0,
+            value if type(value) is np.ndarray else np.array(value),
+            None,
+        )
+
+
+def _propagate(x: Tracer) -> None:
+    done = {id(x)}
+    while (alias := x.alias).base is not None and (_has_value(x) or alias.is_view()):
+        base = alias.base
+        _rebind(base, alias.written(base, x))
+        x = base
+        done.add(id(x))
+    _refresh(x, done)
+
+
+def _refresh(x: Tracer, done: set[int]) -> None:
+    for reference in x.alias.views:
+        view = reference()
+        if view is None:
+            continue
+        if id(view) not in done:
+            if not _has_value(view) and not view.alias.is_view():
+                continue
+            _rebind(view, held(view.alias.make(x)))
+        if view.alias.views:
+            _refresh(view, done)
+
+
+def _has_value(x: Any) -> bool:
+    while type(x) is Tracer:
+        x = x.value
+    return type(x) is not ShapedArray
+
+
+# Plain arrays in handles ---------------------------------------------------------------------------------------------
+
+
+def write_plain(x: Tracer, write: Callable[[Any], Any]) -> None:
+    """Apply a mutation to the plain array of a handle: in place if nothing else refers to it, else to a copy."""
+    if x.alias is None and sys.getrefcount(x.value) <= _ALONE and x.value.base is None:
+        write(x.value)
+    else:
+        value = x.value.copy(order="K")
+        write(value)
+        update(x, value)
+
+
+_ALONE = sys.getrefcount(Tracer(CONSTANTS, 0, np.zeros(1)).value)
