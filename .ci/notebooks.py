@@ -26,7 +26,9 @@ def execute(path: Path) -> Any:
     """The notebook with fresh outputs, and nothing in it of the machine that made them."""
     notebook = nbformat.read(path, as_version=4)
     # Beside the notebook stands no module that would shadow an installed one.
-    NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False).execute(cwd=str(FOLDER))
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", record_timing=False, extra_arguments=["--log-level=ERROR"]
+    ).execute(cwd=str(FOLDER))
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
