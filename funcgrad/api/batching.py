@@ -69,7 +69,7 @@ class _vmap(Transformed[P, R]):
                 message(
                     f"{self!r} has in_axes for {len(in_axes)} arguments, but was called with {len(args)}.",
                     value=f"in_axes={self.in_axes}",
-                    fix="one int for all, or an entry per positional argument (keyword arguments are mapped over axis 0).",
+                    fix="one int for all, or one entry per positional argument (keyword arguments go by axis 0).",
                 )
             )
         return _broadcast_axes(self, "in_axes", in_axes, args) + _broadcast_axes(self, "in_axes", 0, kwargs)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from funcgrad.api.arguments import Argnums, Selected, name_of
+from funcgrad.api.outputs import complex_result_error, real_result_error, split_aux
 from funcgrad.api.results import fresh, lower_tree, zeros_for
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import get_aval
 from funcgrad.core.errors import DifferentiationError, message
 from funcgrad.core.tracing import Recording, Tracer
-from funcgrad.transforms.transpose import pull_back
+from funcgrad.transforms.transpose import pull_back, sweep
 
 R = TypeVar("R")
 
@@ -21,13 +23,16 @@ _PLAIN = frozenset({np.ndarray, np.float64, np.float32})
 _SEEDS = {np.dtype(t): np.dtype(t).type(1) for t in (np.float64, np.float32, np.float16, np.longdouble)}
 _SEEDS |= {np.dtype(t): np.dtype(t).type(1) for t in (np.complex128, np.complex64, np.clongdouble)}
 _FLOAT64 = np.dtype(np.float64)
-_ONE = (np.float64(1),)
+_ONE = np.float64(1)
+_float64, _ndarray = np.float64, np.ndarray
 
 
 def _is_plain(x: Any) -> bool:
     """Whether x is one floating-point array or number, in the form in which it is traced."""
     kind = type(x)
-    return kind is float or (kind in _PLAIN and (x.dtype is _FLOAT64 or (x.dtype in _SEEDS and x.dtype.kind == "f")))
+    if kind is _ndarray and x.dtype is _FLOAT64:
+        return True
+    return kind is float or (kind in _PLAIN and x.dtype in _SEEDS and x.dtype.kind == "f")
 
 
 class _value_and_grad(Transformed[P, R]):
@@ -37,32 +42,40 @@ class _value_and_grad(Transformed[P, R]):
     holomorphic: bool
     allow_int: bool
 
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        super().__init__(function, **options)
+        # The place of the only argument, where nothing else is asked for: then the short way may be taken.
+        simple = type(self.argnums) is int and self.argnums >= 0 and not self.holomorphic and not self.has_aux
+        self._position = self.argnums if simple else sys.maxsize
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         value, aux, gradient = self._differentiate(args, kwargs)
         return ((value, aux) if self.has_aux else value), gradient
 
     def _differentiate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:
         """Value, auxiliary data and gradient of one call."""
-        argnum = self.argnums
-        if type(argnum) is not int or not 0 <= argnum < len(args) or not _is_plain(args[argnum]) or self.holomorphic:
+        position = self._position
+        if position >= len(args) or not _is_plain(args[position]):
             return self._differentiate_trees(args, kwargs)
         # The short way for one plain array: no trees.
-        x = args[argnum]
+        x = args[position]
         recording = Recording(self.transformation, self.function, False, True)
         try:
             tracer = recording.input(x)
-            if argnum == 0:
+            if position == 0:
                 y = self.function(tracer, *args[1:], **kwargs)
             else:
-                y = self.function(*args[:argnum], tracer, *args[argnum + 1 :], **kwargs)
-            if type(y) is Tracer and y.recording is recording and type(y.value) is np.float64 and not self.has_aux:
+                y = self.function(*args[:position], tracer, *args[position + 1 :], **kwargs)
+            if type(y) is Tracer and y.recording is recording and type(y.value) is _float64:
                 value, aux = y.value, None
-                (ct,) = pull_back(recording, (y.id,), _ONE, consume=True)
+                cts: list[Any] = [None] * recording.size
+                cts[y.id] = _ONE
+                (ct,) = sweep(recording, recording.equations, cts)  # type: ignore[arg-type]
             else:
                 value, aux, (ct,) = self._sweep(recording, y)
         finally:
             recording.close()
-        if type(ct) is np.ndarray:
+        if type(ct) is _ndarray:
             return value, aux, ct if ct.flags.carray else ct.copy(order="C")
         return value, aux, zeros_for(x) if ct is None else ct
 
@@ -92,23 +105,12 @@ class _value_and_grad(Transformed[P, R]):
         """Value and auxiliary data of what the function returned, and the cotangents of the inputs."""
         aux = None
         if self.has_aux:
-            y, aux = self._split(y)
+            y, aux = split_aux(repr(self), self.function, y)
             aux = lower_tree(recording, aux)
         value, number = recording.lower(y)
-        if type(value) is not np.float64:
+        if type(value) is not np.float64 or self.holomorphic:
             value = self._check_output(value)
         return value, aux, pull_back(recording, (number,), (_SEEDS[value.dtype],), consume=True)
-
-    def _split(self, y: Any) -> tuple[Any, Any]:
-        if isinstance(y, tuple) and len(y) == 2:
-            return y
-        raise DifferentiationError(
-            message(
-                f"{self!r} has has_aux=True, but {name_of(self.function)} did not return a pair.",
-                value=f"it returned {type(y).__name__}",
-                fix="return (scalar, auxiliary_data).",
-            )
-        )
 
     def _check_output(self, y: Any) -> Any:
         name = name_of(self.function)
@@ -125,7 +127,8 @@ class _value_and_grad(Transformed[P, R]):
         if aval.shape:
             raise DifferentiationError(
                 message(
-                    f"{self!r} needs a function that returns one number; {name} returned an array of shape {aval.shape}.",
+                    f"{self!r} needs a function that returns one number; "
+                    f"{name} returned an array of shape {aval.shape}.",
                     value=f"result: {aval!r}",
                     why="the gradient of an array is a matrix, its Jacobian.",
                     fix="np.sum or np.mean of the result, funcgrad.jacobian(f) for all derivatives, "
@@ -142,18 +145,10 @@ class _value_and_grad(Transformed[P, R]):
                 )
             )
         if aval.dtype.kind == "c" and not self.holomorphic:
-            raise self._complex_output(y)
+            raise complex_result_error(self, "result", aval, "np.real, np.imag or np.abs of the result")
+        if aval.dtype.kind != "c" and self.holomorphic:
+            raise real_result_error(self, "result", aval)
         return y if isinstance(y, (Tracer, np.ndarray, np.generic)) else np.asarray(y)[()]
-
-    def _complex_output(self, y: Any) -> DifferentiationError:
-        return DifferentiationError(
-            message(
-                f"{self!r} got a complex result from {name_of(self.function)}.",
-                value=f"result: {get_aval(y)!r}",
-                why="the derivative of a complex result is one number only if the function is holomorphic.",
-                fix="holomorphic=True if it is, with complex arguments; np.real, np.imag or np.abs of the result if not.",
-            )
-        )
 
 
 class _grad(_value_and_grad[P, R]):

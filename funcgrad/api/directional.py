@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-
 from funcgrad.api.arguments import Argnums, Selected, argument_numbers, locate, parameters_of
 from funcgrad.api.outputs import record_call
 from funcgrad.api.products import match_leaves, tangent_like
@@ -62,14 +61,19 @@ class _hvp(Transformed[P, R]):
             kwargs = dict(kwargs)
             return args, kwargs, kwargs.pop("v")
         _, numbers = argument_numbers(self.transformation, self.function, self.argnums)
-        places = [locate(self.transformation, self.function, number, args[:-1], kwargs) for number in numbers]
+        try:
+            places = [locate(self.transformation, self.function, number, args[:-1], kwargs) for number in numbers]
+        except ArgumentError:
+            for number in numbers:
+                locate(self.transformation, self.function, number, args, kwargs)
+            places = []  # the arguments alone would do
         positions = [place for place in places if isinstance(place, int)]
         if not positions:
             raise ArgumentError(
                 message(
                     f"{self!r} was called without a vector.",
-                    why="it stands behind the differentiated argument, which was passed by keyword.",
-                    fix="v=... by keyword, too.",
+                    why="it stands right behind the differentiated argument, if that is not passed by keyword.",
+                    fix=f"{self.transformation}(f)(x, v), or v=... by keyword.",
                 )
             )
         at = max(positions) + 1

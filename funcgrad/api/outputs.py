@@ -50,7 +50,7 @@ class Outputs:
             if aval.dtype.kind not in "fc":
                 raise self._no_number(owner, i)
             if holomorphic and aval.dtype.kind != "c":
-                raise self._real(owner, i)
+                raise real_result_error(owner, self._path(i), aval)
             self.avals.append(tangent_aval(aval))
 
     @property
@@ -66,14 +66,7 @@ class Outputs:
         """
         for i, aval in enumerate(self.avals):
             if aval.dtype.kind == "c":
-                raise DifferentiationError(
-                    message(
-                        f"{owner!r} got a complex result from {name_of(owner.function)}.",
-                        value=f"{self._path(i)}: {aval!r}",
-                        why="the derivative of a complex result is one number only if the function is holomorphic.",
-                        fix=f"holomorphic=True if it is, with complex arguments; {fix} if not.",
-                    )
-                )
+                raise complex_result_error(owner, self._path(i), aval, fix)
 
     def check_scalar(self, owner: Transformed[Any, Any], fix: str) -> None:
         """Check that there is one output, a number.
@@ -113,15 +106,29 @@ class Outputs:
             )
         )
 
-    def _real(self, owner: Transformed[Any, Any], i: int) -> DifferentiationError:
-        return DifferentiationError(
-            message(
-                f"{owner!r} has holomorphic=True, but {name_of(owner.function)} returned a real result.",
-                value=f"{self._path(i)}: {get_aval(self.values[i])!r}",
-                why="a real function of complex arguments is holomorphic only if it is constant.",
-                fix="the real and imaginary parts as arguments, or funcgrad.vjp.",
-            )
+
+def complex_result_error(owner: Transformed[Any, Any], path: str, aval: ShapedArray, fix: str) -> DifferentiationError:
+    """The error for a complex result without `holomorphic`; `fix` is what a real function of it would be."""
+    return DifferentiationError(
+        message(
+            f"{owner!r} got a complex result from {name_of(owner.function)}.",
+            value=f"{path}: {aval!r}",
+            why="the derivative of a complex result is one number only if the function is holomorphic.",
+            fix=f"holomorphic=True if it is, with complex arguments; {fix} if not.",
         )
+    )
+
+
+def real_result_error(owner: Transformed[Any, Any], path: str, aval: ShapedArray) -> DifferentiationError:
+    """The error for a real result with `holomorphic`."""
+    return DifferentiationError(
+        message(
+            f"{owner!r} has holomorphic=True, but {name_of(owner.function)} returned a real result.",
+            value=f"{path}: {aval!r}",
+            why="a real function of complex arguments is holomorphic only if it is constant.",
+            fix="the real and imaginary parts as arguments, or funcgrad.vjp.",
+        )
+    )
 
 
 def split_aux(name: str, f: Callable[..., Any], result: Any) -> tuple[Any, Any]:

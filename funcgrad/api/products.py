@@ -69,9 +69,9 @@ def _fits(given: ShapedArray, aval: ShapedArray) -> bool:
 
 
 class Pullback:
-    """What `vjp` returns: cotangents of the results to cotangents of the arguments. It can be called any number of times.
+    """What `vjp` returns: a function from cotangents of the results to cotangents of the arguments.
 
-    Nothing accumulates between calls, so nothing needs to be zeroed.
+    It can be called any number of times: nothing accumulates between calls, so nothing needs to be zeroed.
     """
 
     def __init__(

@@ -414,7 +414,7 @@ def test_scipy_minimize_takes_the_transformed_functions_as_they_are(method: str,
     second = [{"hess": fg.hessian(rosenbrock)}]
     if method not in ("trust-exact", "dogleg"):
         second.append({"hessp": fg.hvp(rosenbrock)})
-    x0 = np.array([0.8, 0.9, 0.8, 0.9])
+    x0 = np.full(4, 1.2)
     for options in second:
         result = optimize.minimize(rosenbrock, x0, args, method=method, jac=fg.grad(rosenbrock), **options)
         np.testing.assert_allclose(result.x, np.ones(4), atol=1e-4)
