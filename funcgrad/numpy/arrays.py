@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from funcgrad.core.avals import get_aval
-from funcgrad.core.errors import TracedConversionError
 from funcgrad.core.tracing import CONSTANTS, Tracer, conversion_error
-from funcgrad.numpy.protocol import implements, method
+from funcgrad.numpy.protocol import holds_tracer, implements, method
 from funcgrad.primitives.shaping import stack
-from funcgrad.primitives.structural import broadcast_to, cast
+from funcgrad.primitives.structural import broadcast_to, cast, reshape
 
 
 def as_array(x: Any) -> Any:
     """x itself if it is an array or traced; scalars and nested lists, in which there may be tracers, as arrays."""
     if type(x) is Tracer or isinstance(x, np.ndarray):
         return x
-    if isinstance(x, (list, tuple)):
-        try:
-            return np.asarray(x)
-        except TracedConversionError:
-            return stack(in_common_dtype([as_array(row) for row in x]))
+    if isinstance(x, (list, tuple)) and holds_tracer(x):
+        return stack(in_common_dtype([as_array(row) for row in x]))
     return np.asarray(x)
 
 
@@ -156,11 +152,40 @@ def array_deep_copy(self: Tracer, memo: Any) -> Any:
     return fresh(self)
 
 
-@implements(np.asarray, np.asanyarray, np.array, np.ascontiguousarray, np.asfortranarray, np.require)
-def asarray(a: Any, dtype: Any = None, *args: Any, copy: Any = None, **kwargs: Any) -> Any:
-    """NumPy's asarray and array, where `like=` brings them here."""
+@implements(np.asarray, np.asanyarray)
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: Any = None) -> Any:
+    """NumPy's asarray, where `like=` brings it here."""
     y = as_array(a) if dtype is None else converted(as_array(a), dtype)
-    return fresh(y) if y is a and copy else y
+    return separate(y, a) if copy else y
+
+
+@implements(np.array)
+def array(
+    object: Any,
+    dtype: Any = None,
+    *,
+    copy: Any = True,
+    order: Any = "K",
+    subok: bool = False,
+    ndmin: int = 0,
+    ndmax: int = 0,
+) -> Any:
+    """NumPy's array, where `like=` brings it here."""
+    y = asarray(object, dtype, copy=copy)
+    return reshape(y, (1,) * (ndmin - y.ndim) + y.shape)
+
+
+@implements(np.ascontiguousarray, np.asfortranarray)
+def contiguous(a: Any, dtype: Any = None) -> Any:
+    """NumPy's ascontiguousarray, where `like=` brings it here: how a traced array lies in memory is not kept."""
+    y = asarray(a, dtype)
+    return y if y.shape else reshape(y, (1,))
+
+
+@implements(np.require)
+def require(a: Any, dtype: Any = None, requirements: Any = None) -> Any:
+    """NumPy's require, where `like=` brings it here."""
+    return asarray(a, dtype)
 
 
 def assignable(x: np.ndarray[Any, Any]) -> Tracer:
@@ -304,7 +329,9 @@ def array_base(self: Tracer) -> None:
 
 
 def _no_memory(name: str) -> None:
-    def read(self: Tracer, *args: Any, **kwargs: Any) -> NoReturn:
+    def read(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        if self.recording is CONSTANTS:
+            return getattr(self.value, name)(*args, **kwargs)
         raise conversion_error(self, "__array__")
 
     read.__name__ = name
