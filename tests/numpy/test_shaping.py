@@ -189,7 +189,7 @@ CALLS = {
     "like": (lambda x: (np.zeros_like(x), np.ones_like(x, int), np.full_like(x, 2), np.zeros_like(x, shape=2)), [M]),
     "full_like-traced": (lambda x, c: (np.full_like(x, c), np.full_like(x, c, dtype=complex, shape=(2,))), [M, S]),
     "asarray": (lambda x: (np.asarray([1, 2], like=x), np.array([x[0], 2.0], ndmin=2, like=x)), [V]),
-    "asarray-contiguous": (lambda x: (np.ascontiguousarray(x, like=x), np.array(x, complex, like=x)), [np.array(0.7)]),
+    "asarray-contiguous": (lambda x: (np.ascontiguousarray(x[0], like=x), np.array(x, complex, like=x)), [V]),
 }
 
 
