@@ -89,6 +89,8 @@ def _matmul_abstract(x1: ShapedArray, x2: ShapedArray) -> ShapedArray:
     a, b = x1.shape, x2.shape
     if not a or not b or a[-1] != b[-min(len(b), 2)]:
         raise_as_numpy(np.matmul, x1, x2)
+    if len(a) == len(b) == 2:
+        return ShapedArray((a[0], b[1]), product_dtype(x1, x2))
     stack = broadcast_shapes([a[:-2], b[:-2]])
     shape = (*stack, *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
     return ShapedArray(shape, product_dtype(x1, x2))
@@ -96,6 +98,8 @@ def _matmul_abstract(x1: ShapedArray, x2: ShapedArray) -> ShapedArray:
 
 def product_dtype(x1: ShapedArray, x2: ShapedArray) -> np.dtype[Any]:
     """The dtype of a sum of products."""
+    if x1.dtype is x2.dtype and x1.dtype.isnative:
+        return x1.dtype
     return np.matmul.resolve_dtypes((x1.dtype, x2.dtype, None))[-1]
 
 

@@ -248,14 +248,16 @@ def svd(x: Any, full: bool = False) -> tuple[Any, Any, Any]:
         full: Whether u and v^H are square, completed by orthonormal vectors.
 
     Derivative: vectors of equal singular values do not turn into each other (see above), nor do the vectors that
-    complete u or v^H. Of a singular value at 0, a kink, it is that of the formula for others.
+    complete u or v^H. At 0 a singular value goes on smoothly, into the negative, as u and v^H go on.
     """
     return bind(svd_p, x, full=full)
 
 
 def _svdvals_tangent(x_dot: Any, y: Any, x: Any) -> Any:
-    u, _, vh = svd(x)
-    return real(_sum_rows(conjugate(u) * (x_dot @ adjoint(vh))))
+    u, s, vh = svd(x)
+    resolution = np.finfo(s.dtype).eps * max(shape_of(x)[-2:])
+    positive = s > resolution * _columns(s, 0, 1)
+    return positive * real(_sum_rows(conjugate(u) * (x_dot @ adjoint(vh))))
 
 
 svdvals_p = matrix_function(
@@ -267,7 +269,11 @@ svdvals_p = matrix_function(
 
 
 def svdvals(x: Any) -> Any:
-    """The singular values of matrices, descending."""
+    """The singular values of matrices, descending.
+
+    Derivative: 0 for a singular value that is 0 (to within LAPACK's resolution), a kink, so that a nuclear norm's is
+    the least of its subgradients.
+    """
     return bind(svdvals_p, x)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from funcgrad.primitives import arithmetic, decompositions, linalg
+from funcgrad.primitives import arithmetic, decompositions, leastsquares, linalg
 from funcgrad.primitives.contractions import row
 from funcgrad.primitives.linalg import adjoint, hermitian_part
 from funcgrad.primitives.shaping import slice_axis
@@ -272,6 +272,30 @@ ROWS = [
         lambda x: power_sums(decompositions.eigvals(x)),
         lambda x: power_sums(*as_complex(np.linalg.eigvals(x))),
         matrices(diagonalizable, *SQUARE[:4], (0, 2, 2)),
+        ALL,
+    ),
+    Spec(
+        "pinv",
+        ("pinv",),
+        lambda x: leastsquares.pinv(x, 1e-15),
+        np.linalg.pinv,
+        matrices(distinct, *ANY),
+        ALL,
+    ),
+    Spec(
+        "pinv-hermitian",
+        ("pinv",),
+        lambda x: leastsquares.pinv(hermitian_part(x), 1e-15, hermitian=True),
+        lambda x: np.linalg.pinv((x + x.conj().mT) / 2, hermitian=True),
+        matrices(hermitian, *SQUARE),
+        ALL,
+    ),
+    Spec(
+        "lstsq",
+        ("lstsq",),
+        lambda a, b: leastsquares.lstsq(a, b, 1e-15),
+        lambda a, b: np.linalg.lstsq(a, b, 1e-15),
+        matrices(right_hand_sides, (4, 2), (3, 3), (2, 4), (2, 0), (3, 1)),
         ALL,
     ),
     Spec(
