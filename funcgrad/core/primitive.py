@@ -79,7 +79,7 @@ class Primitive:
         return self.name
 
 
-_NO_PARAMS: dict[str, Any] = {}
+NO_PARAMS: dict[str, Any] = {}
 
 
 def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
@@ -129,16 +129,10 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
     return recording.append(primitive, params, xs, ids, y)
 
 
-def bind_unary(primitive: Primitive, x: Any, params: dict[str, Any] = _NO_PARAMS) -> Any:
+def bind_unary(primitive: Primitive, x: Any, params: dict[str, Any] = NO_PARAMS) -> Any:
     """`bind` for one operand and one result, where every tenth of a microsecond counts."""
-    if type(x) is Tracer:
-        recording = x.recording
-        if recording.plain:
-            value = x.value
-            y = primitive.implementation(value, **params) if params else primitive.implementation(value)
-            if primitive.differentiable:
-                return recording.append(primitive, params, (value,), (x.id,), y)
-            return y
+    if type(x) is Tracer and x.recording.plain:
+        return x.recording.apply(primitive, params, (x.value,), (x.id,))
     return bind(primitive, x, **params)
 
 
@@ -147,21 +141,10 @@ def bind_binary(primitive: Primitive, x1: Any, x2: Any) -> Any:
     if type(x1) is Tracer:
         recording = x1.recording
         if recording.plain:
-            value = x1.value
             if type(x2) is not Tracer:
-                y = primitive.implementation(value, x2)
-                if primitive.differentiable:
-                    return recording.append(primitive, _NO_PARAMS, (value, x2), (x1.id, None), y)
-                return y
+                return recording.apply(primitive, NO_PARAMS, (x1.value, x2), (x1.id, None))
             if x2.recording is recording:
-                y = primitive.implementation(value, x2.value)
-                if primitive.differentiable:
-                    return recording.append(primitive, _NO_PARAMS, (value, x2.value), (x1.id, x2.id), y)
-                return y
+                return recording.apply(primitive, NO_PARAMS, (x1.value, x2.value), (x1.id, x2.id))
     elif type(x2) is Tracer and x2.recording.plain:
-        value = x2.value
-        y = primitive.implementation(x1, value)
-        if primitive.differentiable:
-            return x2.recording.append(primitive, _NO_PARAMS, (x1, value), (None, x2.id), y)
-        return y
+        return x2.recording.apply(primitive, NO_PARAMS, (x1, x2.value), (None, x2.id))
     return bind(primitive, x1, x2)

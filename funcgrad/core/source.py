@@ -11,7 +11,7 @@ import linecache
 import os
 import sys
 import threading
-from types import CodeType
+from types import CodeType, FrameType
 from typing import NamedTuple, TypeAlias
 
 import numpy
@@ -61,14 +61,19 @@ def end_replay(outer: Place | None) -> None:
         replaying.discard(threading.get_ident())
 
 
+def place_above(frame: FrameType) -> Place | None:
+    """The innermost user frame, from this one outwards."""
+    found: FrameType | None = frame
+    while found is not None:
+        if not internal_files[found.f_code.co_filename]:
+            return found.f_code, found.f_lasti
+        found = found.f_back
+    return None
+
+
 def current_place() -> Place | None:
     """The innermost user frame."""
-    frame = sys._getframe(1)
-    while internal_files[frame.f_code.co_filename]:
-        frame = frame.f_back  # type: ignore[assignment]
-        if frame is None:
-            return None
-    return frame.f_code, frame.f_lasti
+    return place_above(sys._getframe(1))
 
 
 class Source(NamedTuple):

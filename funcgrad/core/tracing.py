@@ -19,7 +19,7 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import EscapedTracerError, TracedBranchError, TracedConversionError, TracedIndexError
-from funcgrad.core.source import Place, current_place, internal_files, read_source, replay, replaying
+from funcgrad.core.source import Place, current_place, internal_files, place_above, read_source, replay, replaying
 
 _levels = itertools.count(1)
 _getframe = sys._getframe
@@ -93,21 +93,24 @@ class Recording:
         """Note that values of an outer recording take part: from now on primitives are bound one level down."""
         self.nested, self.plain = True, False
 
-    def append(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any) -> Any:
-        """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
+    def apply(self, primitive: Any, params: dict[str, Any], xs: tuple[Any, ...], ids: tuple[int | None, ...]) -> Any:
+        """All of `bind` where the recording is `plain`, for a primitive with one result: run it, and record it."""
+        y = primitive.implementation(*xs, **params) if params else primitive.implementation(*xs)
+        if not primitive.differentiable:
+            return y
         place = self.place or (replay.place if replaying else None)
         if place is None:
-            # `current_place` without its call. At least three frames are funcgrad's own: this one, `bind`, and an
-            # operator or a protocol.
-            frame = _getframe(3)
+            frame = _getframe(2)
             code = frame.f_code
-            while internal_files[code.co_filename]:
-                frame = frame.f_back
-                if frame is None:
-                    break
-                code = frame.f_code
-            else:
-                place = code, frame.f_lasti
+            place = place_above(frame) if internal_files[code.co_filename] else (code, frame.f_lasti)
+        first = self.size
+        self.size = first + 1
+        self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
+        return Tracer(self, first, y, place)
+
+    def append(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any) -> Any:
+        """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
+        place = self.place or (replay.place if replaying else None) or place_above(_getframe(2))
         first = self.size
         self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
         if primitive.multiple_results:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.core.primitive import Primitive, bind, bind_binary, bind_unary
+from funcgrad.core.primitive import NO_PARAMS, Primitive, bind, bind_binary, bind_unary
 from funcgrad.core.tracing import Tracer
 from funcgrad.numpy.arrays import as_array
 from funcgrad.numpy.protocol import OPERANDS, is_weak, method
@@ -29,9 +29,16 @@ def operand(x: Any) -> Any:
 
 def _binary(primitive: Primitive) -> tuple[Callable[[Tracer, Any], Any], Callable[[Tracer, Any], Any]]:
     def forward(self: Tracer, other: Any) -> Any:
-        if type(other) not in OPERANDS and (other := operand(other)) is NotImplemented:
+        kind = type(other)
+        if kind not in OPERANDS and (other := operand(other)) is NotImplemented:
             return NotImplemented
-        return bind_binary(primitive, self, other)
+        recording = self.recording
+        if recording.plain:
+            if kind is not Tracer:
+                return recording.apply(primitive, NO_PARAMS, (self.value, other), (self.id, None))
+            if other.recording is recording:
+                return recording.apply(primitive, NO_PARAMS, (self.value, other.value), (self.id, other.id))
+        return bind(primitive, self, other)
 
     def reflected(self: Tracer, other: Any) -> Any:
         if type(other) not in OPERANDS and (other := operand(other)) is NotImplemented:

@@ -13,9 +13,9 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import UnsupportedFunctionError
-from funcgrad.core.primitive import Primitive, bind, bind_binary, bind_unary
+from funcgrad.core.primitive import NO_PARAMS, Primitive, bind
 from funcgrad.core.source import internal_files
-from funcgrad.core.tracing import Tracer
+from funcgrad.core.tracing import Tracer, held
 from funcgrad.primitives.arithmetic import multiply_p
 from funcgrad.primitives.structural import cast_p, reshape_p, truncate_p
 
@@ -59,22 +59,48 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
     if not kwargs and method == "__call__":
         primitive = ufunc_primitives.get(ufunc)
         if primitive is not None:
-            # The short ways: with a plain array among the values nothing is weak.
-            if len(inputs) == 1:
-                if type(self.value) is _ndarray:
-                    return bind_unary(primitive, self)
-            else:
-                x1, x2 = inputs
-                if type(x1) is _ndarray or type(x2) is _ndarray:
-                    return bind_binary(primitive, x1, x2)
+            recording = self.recording
+            if recording.plain:
+                # The short ways: where a plain array is among the values nothing is weak.
+                if len(inputs) == 1:
+                    if type(self.value) is _ndarray:
+                        return recording.apply(primitive, NO_PARAMS, (self.value,), (self.id,))
+                else:
+                    x1, x2 = inputs
+                    if type(x1) is _ndarray:
+                        return recording.apply(primitive, NO_PARAMS, (x1, self.value), (None, self.id))
+                    if type(x2) is _ndarray:
+                        return recording.apply(primitive, NO_PARAMS, (self.value, x2), (self.id, None))
             return _bind_ufunc(primitive, inputs)
         f = functions.get(ufunc)
         if f is not None:
             return f(*inputs)
     f = ufunc_methods.get((ufunc, method)) or ufunc_methods.get((None, method))
     if f is None:
-        raise UnsupportedFunctionError(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
+        name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        return _of_plain_arrays(getattr(ufunc, method), name, inputs, kwargs)
     return f(ufunc, *inputs, **kwargs)
+
+
+def _of_plain_arrays(f: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What NumPy itself gives, if no argument is traced: there may be handles on plain arrays among them.
+
+    Raises:
+        UnsupportedFunctionError: an argument is traced.
+    """
+    plain, others = _without_handles(args), {key: _without_handles(value) for key, value in kwargs.items()}
+    if holds_tracer(plain) or holds_tracer(tuple(others.values())):
+        raise UnsupportedFunctionError(name)
+    return f(*plain, **others)
+
+
+def _without_handles(x: Any) -> Any:
+    return type(x)([_without_handles(item) for item in x]) if type(x) in (list, tuple) else held(x)
+
+
+def holds_tracer(x: Any) -> bool:
+    """Whether there is a tracer (or a handle) in nested lists and tuples."""
+    return any(map(holds_tracer, x)) if isinstance(x, (list, tuple)) else type(x) is Tracer
 
 
 # What is surely an operand of a primitive, so that nobody needs to look closer.
@@ -143,7 +169,8 @@ def array_function(self: Tracer, function: Any, types: Any, args: tuple[Any, ...
     """NumPy's protocol for everything that is no ufunc."""
     f = functions.get(function)
     if f is None:
-        raise UnsupportedFunctionError(f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1))
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+        return _of_plain_arrays(function, name, args, kwargs)
     recording = self.recording
     if recording.place is None:
         # Once for all equations of the call; from deeper down each would cost several frames.

@@ -32,7 +32,7 @@ def _is_python_number(x: Any) -> bool:
 def _pow_base(t: Any, y: Any, x1: Any, x2: Any) -> Any:
     if type(x2) is int or type(x2) is float:
         if x2 == 2:
-            return t * (2 * x1)
+            return t * (x1 + x1)
         if x2 == 0.5:
             return t / (2 * y)
         # Python's own numbers raise ZeroDivisionError where NumPy's give infinity.

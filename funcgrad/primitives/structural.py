@@ -137,14 +137,11 @@ def moveaxis(x: Any, source: int, destination: int) -> Any:
 
 # broadcast: NumPy's rule -------------------------------------------------------------------------------------------
 
+_float64, _empty = np.float64, np.empty
 _FILLED_SIZE = 4096  # up to here a filled array is cheaper than a view with zero strides
 
 
 def _broadcast_implementation(x: Any, shape: Shape) -> Any:
-    if type(x) is np.float64 and shape and math.prod(shape) <= _FILLED_SIZE:
-        y = np.empty(shape)  # the gradient of nearly every loss begins here
-        y.fill(x)
-        return y
     if (x_shape := shape_of(x)) == shape:
         return x
     if not x_shape and math.prod(shape) <= _FILLED_SIZE:
@@ -211,8 +208,10 @@ def _reduce_sum_abstract(x: ShapedArray, axes: Shape, keepdims: bool, dtype: Any
 def _reduce_sum_transpose(ct: Any, x: Any, axes: Shape, keepdims: bool, dtype: Any = None) -> Any:
     if dtype is not None:
         ct = cast(ct, tangent_dtype(x))
-    if type(ct) is np.float64:
-        return _broadcast_implementation(ct, x.shape)
+    if type(ct) is _float64 and type(x) is _ndarray and x.size <= _FILLED_SIZE:
+        y = _empty(x.shape)  # the gradient of nearly every loss begins here
+        y.fill(ct)
+        return y
     return spread(ct, x.shape, axes, keepdims)
 
 

@@ -16,7 +16,7 @@ from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.primitive import Primitive
 from funcgrad.core.source import begin_replay, end_replay, read_source, replay
-from funcgrad.core.tracing import Recording, Tracer
+from funcgrad.core.tracing import RecordedEquation, Recording, Tracer
 from funcgrad.primitives.masking import Masked, masked_vjp, selected
 
 
@@ -31,11 +31,22 @@ def pull_back(
         consume: Whether to drop the equations on the way, too.
     """
     assert recording.equations is not None
-    equations = recording.equations if consume else recording.equations.copy()
     cts: list[Any] = [None] * recording.size
-    for number, ct in zip(out_ids, out_cts):  # noqa: B905 (the hot path)
+    for number, ct in zip(out_ids, out_cts, strict=True):
         if number is not None and ct is not None:
             cts[number] = ct if cts[number] is None else cts[number] + ct
+    return sweep(recording, recording.equations if consume else recording.equations.copy(), cts)
+
+
+def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any]) -> list[Any]:
+    """Pull cotangents back through equations, taking them off the list, last to first.
+
+    Args:
+        cts: The cotangent of each variable of the recording so far.
+
+    Returns:
+        The cotangents of the inputs; None is zero.
+    """
     nested = recording.nested
     outer = begin_replay() if nested else None
     try:
@@ -71,7 +82,10 @@ def pull_back(
         if nested:
             end_replay(outer)
     del cts[len(recording.inputs) :]
-    return [*map(selected, cts)] if Masked in map(type, cts) else cts
+    for i, ct in enumerate(cts):
+        if ct.__class__ is Masked:
+            cts[i] = ct.selected()
+    return cts
 
 
 def transposed_jvp(primitive: Primitive) -> Callable[..., list[Any]]:
