@@ -1,17 +1,70 @@
+"""Floor 5: NumPy's names and protocols. The rooms give traced arrays NumPy's functions, methods and operators.
+
+To users this is NumPy once more, `import funcgrad.numpy as np`, with what no protocol can catch: arrays into which
+traced values can be assigned (`np.zeros(n)`), arrays of traced values (`np.array([a, b])`), and `np.at(x)[i].set(v)`.
+"""
+
+# ruff: noqa: F401, I001 (the order counts: NumPy's names go over rooms of the same name, and ours over NumPy's)
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as _numpy
+
 from funcgrad.numpy import (
     arrays,
     contractions,
+    counting,
+    creation,
+    cumulative,
     differences,
+    elementwise,
+    indexing,
+    inplace,
     joining,
     linear_algebra,
     matrices,
+    nanfunctions,
     norms,
     operators,
     protocol,
+    quantiles,
     rearranging,
     reductions,
     selection,
+    signals,
+    sorting,
+    statistics,
     subscripts,
+    ufunc_methods,
     ufuncs,
+    updates,
     views,
 )
+from numpy import *  # noqa: F403 (this is what the module is)
+
+from funcgrad.numpy.updates import at
+
+if not TYPE_CHECKING:  # to a type checker they are NumPy's
+    from funcgrad.numpy.creation import (
+        arange,
+        array,
+        asarray,
+        copy,
+        empty,
+        empty_like,
+        eye,
+        full,
+        full_like,
+        identity,
+        linspace,
+        ones,
+        ones_like,
+        zeros,
+        zeros_like,
+    )
+
+__all__ = [*_numpy.__all__, "at"]
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_numpy, name)
