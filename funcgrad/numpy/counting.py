@@ -39,10 +39,12 @@ def _bin_sums(places: Any, weights: Any, length: int, dtype: Any) -> Any:
 def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     """np.bincount, differentiable in the weights; the number of bins depends on the values of x."""
     x = as_array(x)
+    if x.size == 0:
+        return np.bincount(np.empty(x.shape, np.intp), minlength=minlength)
     if type(x) is not Tracer:
         length = len(np.bincount(x, minlength=minlength))
     else:
-        length = max(operator.index(minlength), int(extrema.reduce_max(x, (0,))) + 1 if x.size else 0)
+        length = max(operator.index(minlength), int(extrema.reduce_max(x, (0,))) + 1)
     if weights is None:
         return _bin_sums(x, None, length, np.intp)
     weights = as_array(weights)
@@ -81,8 +83,10 @@ def _edges(a: Any, bins: Any, limits: Any, weights: Any) -> Any:
     if dtype.kind in "iub":
         dtype = np.result_type(dtype, float)
     # As np.linspace computes it.
-    first, last = (cast(as_array(edge), np.float64) for edge in (first, last))
-    edges = np.arange(0.0, bins) * ((last - first) / bins) + first
+    first, last = as_array(first), as_array(last)
+    working = np.result_type(first.dtype, last.dtype, 1.0)
+    first, last = cast(first, working), cast(last, working)
+    edges = np.arange(0, bins, dtype=working) * ((last - first) / bins) + first
     return cast(concatenate((edges, reshape(last, (1,))), 0), dtype)
 
 

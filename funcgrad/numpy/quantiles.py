@@ -133,7 +133,7 @@ def _fractions(q: Any, name: str) -> Any:
     if name == "percentile":
         q = as_array(np.true_divide(q, 100))
     if not any_true(~((q >= 0) & (q <= 1))):
-        if len(q.shape) > 1:
+        if len(q.shape) > 2:
             raise ValueError("q must be a scalar or 1d")
         return q
     raise ValueError(

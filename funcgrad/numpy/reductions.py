@@ -184,7 +184,7 @@ def _extremum(
     if not masked and not _given(initial):
         return stored(reduce(a, axes, keep), out, ufunc.__name__)
     if not _given(initial):
-        ufunc.reduce(stand_in(a), axis=axis, where=where)  # raises: what is the maximum of nothing?
+        ufunc.reduce(stand_in(a), axis=axis, where=stand_in(as_array(where)))  # raises: the maximum of nothing?
     initial = cast(_scalar(initial, a), a.dtype)
     if masked:
         a = select(checked_mask(where, a, axis), a, initial)

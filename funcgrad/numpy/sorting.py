@@ -13,6 +13,7 @@ from funcgrad.numpy.arrays import as_array, converted
 from funcgrad.numpy.protocol import implements, method
 from funcgrad.numpy.reductions import stand_in
 from funcgrad.primitives import sorting
+from funcgrad.primitives.masking import select
 from funcgrad.primitives.shaping import flip
 from funcgrad.primitives.structural import reshape
 
@@ -35,12 +36,6 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     """np.sort."""
     _check_kind(kind, order, stable)
     return sorting.sort(*_with_axis(a, axis))
-
-
-@method("sort")
-def array_sort(self: Tracer, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
-    """ndarray.sort, in place."""
-    self[...] = sort(self, axis, kind, order, stable=stable)  # type: ignore[index]
 
 
 @implements(np.sort_complex)
@@ -76,12 +71,6 @@ def partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order
     return sorting.partition(a, _places(kth, a.shape[axis]), axis)
 
 
-@method("partition")
-def array_partition(self: Tracer, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> None:
-    """ndarray.partition, in place."""
-    self[...] = partition(self, kth, axis, kind, order)  # type: ignore[index]
-
-
 @implements(np.argpartition)
 @method("argpartition")
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
@@ -97,7 +86,7 @@ def lexsort(keys: Any, axis: Any = -1) -> Any:
     if not rows or len({row.shape for row in rows}) != 1:
         np.lexsort([stand_in(row) for row in rows], axis)
     if not rows[0].shape:
-        return sorting.lexsort([reshape(row, (1,)) for row in rows], 0)
+        return reshape(sorting.lexsort([reshape(row, (1,)) for row in rows], 0), ())
     return sorting.lexsort(rows, normalize_axis_index(operator.index(axis), len(rows[0].shape)))
 
 
@@ -122,8 +111,15 @@ def digitize(x: Any, bins: Any, right: Any = False) -> Any:
     if len(bins.shape) != 1:
         np.digitize(0.0, stand_in(bins))
     side = "left" if right else "right"
-    if np.all(bins[1:] >= bins[:-1]):
+    ascending = np.all(bins[1:] >= bins[:-1])
+    if type(ascending) is Tracer:
+        return select(ascending, sorting.searchsorted(bins, x, side), _places_among_descending(bins, x, side))
+    if ascending:
         return sorting.searchsorted(bins, x, side)
     if not np.all(bins[1:] <= bins[:-1]):
         raise ValueError("bins must be monotonically increasing or decreasing")
+    return _places_among_descending(bins, x, side)
+
+
+def _places_among_descending(bins: Any, x: Any, side: str) -> Any:
     return bins.shape[0] - sorting.searchsorted(flip(bins, (0,)), x, side)

@@ -42,7 +42,8 @@ def _softmax_implementation(x: Any, axes: Shape) -> Any:
     with np.errstate(invalid="ignore"):
         e = np.exp(x - _max(x, axes, None, None, True, -np.inf))
         total = _sum(e, axes, None, None, True)
-    if not _min(total, None, None, None, False, 1) >= 1:
+        certain = _min(total, None, None, None, False, 1) >= 1
+    if not certain:
         e, _ = _exponentials(x, axes)
         total = _sum(e, axes, None, None, True)
         total += total == 0
@@ -81,7 +82,8 @@ def _logsumexp_implementation(x: Any, axes: Shape, keepdims: bool) -> Any:
     with np.errstate(invalid="ignore", divide="ignore"):
         top = _max(x, axes, None, None, True, -np.inf)
         y = np.log(_sum(np.exp(x - top), axes, None, None, True)) + top
-    if not _min(np.abs(y), None, None, None, False, 1) >= _NEAR_ZERO:
+        certain = _min(np.abs(y), None, None, None, False, 1) >= _NEAR_ZERO
+    if not certain:
         y = _careful_logsumexp(x, axes)
     return y if keepdims else y.reshape(reduced_shape(x.shape, axes, False))[()]
 
