@@ -122,10 +122,10 @@ def _bind_ufunc(primitive: Primitive, inputs: Sequence[Any]) -> Any:
     inputs = [*map(as_operand, inputs)]
     try:
         y = bind(primitive, *inputs)
-    except (ArithmeticError, ValueError):
+    except (ArithmeticError, ValueError, TypeError):
         if not all(map(is_weak, inputs)):
             raise
-        return bind(primitive, *strengthened(inputs))
+        return bind(primitive, *map(strong, inputs))
     if (type(y.value) if type(y) is Tracer else type(y)) in _SPECIAL:
         return _as_ufunc(primitive, inputs, y)
     return y
@@ -138,10 +138,10 @@ _SPECIAL = _PYTHON_NUMBERS | {Tracer, ShapedArray, np.complex64, np.complex128}
 def _as_ufunc(primitive: Primitive, inputs: Sequence[Any], y: Any) -> Any:
     """y, an operator's result, if the ufunc gives the same; else the ufunc's."""
     if is_weak(y):
-        return bind(primitive, *strengthened(inputs))
+        return _bind_ufunc(primitive, [strong(x) if is_weak(x) else x for x in inputs])
     if primitive is multiply_p and y.dtype.kind == "c" and not y.shape:
         # NumPy's product of two complex scalars may differ in the last bit from its ufunc, which arrays go through.
-        return bind(primitive, *[bind(reshape_p, x, shape=()) if type(x) is Tracer else np.asarray(x) for x in inputs])
+        return bind(primitive, *[x if is_weak(x) else bind(reshape_p, x, shape=()) for x in inputs])
     return y
 
 
