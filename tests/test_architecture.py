@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,25 +119,34 @@ def test_imports_have_no_cycles() -> None:
 # What importing the package costs
 
 
-def run_python(code: str) -> str:
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def run_python(code: str, **environment: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+    )
     return result.stdout.strip()
 
 
 def test_import_loads_nothing_heavy() -> None:
-    code = "import sys, funcgrad; print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    assert not HEAVY & set(run_python(code).split())
+    loaded = set(run_python("import sys, funcgrad; print(*sys.modules)").split())
+    assert not HEAVY & loaded
+    # NumPy loads these on first use.
+    assert not {"numpy.f2py", "numpy.ma", "numpy.random", "numpy.testing"} & loaded
 
 
-TIMED = "import time; import numpy; start = time.perf_counter(); import funcgrad; print(time.perf_counter() - start)"
+TIMED = """
+import time, numpy
+start = time.perf_counter(), time.thread_time()
+import funcgrad
+print(time.perf_counter() - start[0], time.thread_time() - start[1])
+"""
 
 
-def test_import_costs_little_beside_numpy() -> None:
-    # The least of a few runs: what the import costs when nothing else wants the processor.
-    seconds: list[float] = []
-    for _ in range(15):
-        seconds.append(float(run_python(TIMED)))
-        if len(seconds) >= 3 and min(seconds) < 0.1:
-            break
-    print(f"import funcgrad after numpy: {1000 * min(seconds):.0f} ms (of {len(seconds)} runs)")
-    assert min(seconds) < 0.1
+def test_import_costs_little_beside_numpy(tmp_path: Path) -> None:
+    # Compiled once, as an installed package is; then the least of a few runs. What counts is the import's own
+    # processor time: the other tests keep the processors busy meanwhile.
+    environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    run_python(TIMED, **environment)
+    runs = [tuple(map(float, run_python(TIMED, **environment).split())) for _ in range(5)]
+    elapsed, own = (1000 * min(column) for column in zip(*runs, strict=True))
+    print(f"import funcgrad after numpy: {own:.0f} ms of processor time, {elapsed:.0f} ms on the clock")
+    assert own < 100

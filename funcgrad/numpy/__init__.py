@@ -4,7 +4,7 @@ To users this is NumPy once more, `import funcgrad.numpy as np`, with what no pr
 traced values can be assigned (`np.zeros(n)`), arrays of traced values (`np.array([a, b])`), and `np.at(x)[i].set(v)`.
 """
 
-# ruff: noqa: F401, I001 (the order counts: NumPy's names go over rooms of the same name, and ours over NumPy's)
+# ruff: noqa: F401 (the order counts: NumPy's names go over rooms of the same name, and ours over NumPy's)
 
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,12 @@ from funcgrad.numpy import (
     updates,
     views,
 )
-from numpy import *  # noqa: F403 (this is what the module is)
+
+if TYPE_CHECKING:
+    from numpy import *  # noqa: F403 (this is what the module is)
+else:
+    # Those that are loaded: a star would load numpy.f2py and numpy.testing, too, which cost more than all of funcgrad.
+    globals().update({name: value for name, value in vars(_numpy).items() if not name.startswith("_")})
 
 from funcgrad.numpy.updates import at
 
