@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.avals import ShapedArray
-from funcgrad.core.primitive import Primitive, bind
+from funcgrad.core.primitive import NO_PARAMS, Primitive, bind
+from funcgrad.core.tracing import Tracer
 from funcgrad.primitives.strict import Rule, shape_of, tangent_dtype, zeros_like
 from funcgrad.primitives.structural import (
     batch_to_rank,
@@ -180,9 +181,11 @@ def _select_batch(size: int, xs: Sequence[Any], dims: Sequence[int | None], para
     return select(*[x if dim is None else batch_to_rank(x, dim, rank) for x, dim in zip(xs, dims, strict=True)]), 0
 
 
+_where: Any = np.where  # looked up on the hot path
+
 select_p = Primitive(
     "select",
-    implementation=np.where,
+    implementation=_where,
     abstract=_select_abstract,
     jvp=_select_jvp,
     vjp=_select_vjp,
@@ -196,4 +199,18 @@ def select(pred: Any, x1: Any, x2: Any) -> Any:
 
     Derivative: that of the branch taken. Of the other branch nothing passes, not even a NaN or an infinity.
     """
-    return bind(select_p, np.bool_(pred) if type(pred) is bool else pred, x1, x2)
+    if type(pred) is bool:
+        pred = np.bool_(pred)
+    if type(pred) is not Tracer:  # the short ways
+        if type(x1) is Tracer:
+            recording = x1.recording
+            if recording.plain:
+                if type(x2) is not Tracer:
+                    return recording.apply(select_p, NO_PARAMS, (pred, x1.value, x2), (None, x1.id, None))
+                if x2.recording is recording:
+                    return recording.apply(select_p, NO_PARAMS, (pred, x1.value, x2.value), (None, x1.id, x2.id))
+        elif type(x2) is not Tracer:
+            return _where(pred, x1, x2)
+        elif x2.recording.plain:
+            return x2.recording.apply(select_p, NO_PARAMS, (pred, x1, x2.value), (None, None, x2.id))
+    return bind(select_p, pred, x1, x2)
