@@ -377,7 +377,8 @@ eig_p = matrix_function(
 def eig(x: Any) -> tuple[Any, Any]:
     """Eigenvalues and right eigenvectors of square matrices, in complex numbers.
 
-    Derivative: eigenvectors of equal eigenvalues do not turn into each other; NaN for a defective matrix.
+    Derivative: eigenvectors of equal eigenvalues do not turn into each other. A defective matrix has none, which shows
+    in numbers out of all proportion, or NaN.
     """
     return bind(eig_p, x)
 
