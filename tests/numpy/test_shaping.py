@@ -29,6 +29,12 @@ EMPTY = np.zeros((0, 3))
 ROWS = np.array([2, 0])
 MASK = np.array([True, False, True])
 
+
+def _steps(a, b):
+    y, step = np.linspace(a, b, 3, retstep=True)
+    return y, step
+
+
 CALLS = {
     # views
     "reshape": (lambda x: (np.reshape(x, (3, 2)), np.reshape(x, -1), np.reshape(x, (3, -1)), np.reshape(x, 6)), [M]),
@@ -180,6 +186,23 @@ CALLS = {
         [draw(5), np.array([0.0, 0.7, 1.9, 3.0, 3.4])],
     ),
     "gradient-traced-step": (lambda x, h: np.gradient(x, h), [draw(5), S]),
+    # evenly spaced numbers
+    "linspace": (
+        lambda a, b: (np.linspace(a, b, 5), np.linspace(a, 3, 4, endpoint=False), np.linspace(a, b, 1), *_steps(a, b)),
+        [S, np.float64(2.4)],
+    ),
+    "linspace-arrays": (
+        lambda x, y: (np.linspace(x, 1, 3), np.linspace(0.5, y, 4, axis=-1), np.linspace(x, y, 0), *_steps(x, y)),
+        [V, M],
+    ),
+    "logspace": (
+        lambda a, x: (np.logspace(a, 1.5, 4), np.logspace(x, 2, 3, base=2, axis=1), np.logspace(a, a, 2, base=x * x)),
+        [S, V],
+    ),
+    "geomspace": (
+        lambda a, x: (np.geomspace(a, 2, 4), np.geomspace(x, x * 4, 3), np.geomspace(a, x, 3, endpoint=False, axis=-1)),
+        [S, np.array([0.3, 0.5, 0.9])],
+    ),
     # copies and dtypes
     "copy": (lambda x: (np.copy(x), x.copy(), copy.copy(x), copy.deepcopy(x)), [M]),
     "astype": (
@@ -295,6 +318,8 @@ ERRORS = {
     "gradient-many": (lambda x: np.gradient(x, 1.0, 2.0), V),
     "gradient-length": (lambda x: np.gradient(x, [1.0, 2.0]), V),
     "gradient-rank": (lambda x: np.gradient(x, M, M), M),
+    "linspace-negative": (lambda x: np.linspace(x, 1, -1), V),
+    "geomspace-zero": (lambda x: np.geomspace(x, 0.0), V),
     "astype-casting": (lambda x: x.astype(int, casting="safe"), V),
     "to_device": (lambda x: x.to_device("gpu"), V),
 }
