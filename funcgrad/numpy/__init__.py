@@ -28,6 +28,7 @@ from funcgrad.numpy import (
     operators,
     protocol,
     quantiles,
+    ranges,
     rearranging,
     reductions,
     selection,
@@ -64,6 +65,7 @@ if not TYPE_CHECKING:  # to a type checker they are NumPy's
         linspace,
         ones,
         ones_like,
+        take,
         zeros,
         zeros_like,
     )
