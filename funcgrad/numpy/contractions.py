@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,21 @@ PRODUCTS = {"matmul": contractions.matmul_p, "vecdot": vectors.vecdot_p, "matvec
 PRODUCTS["vecmat"] = vectors.vecmat_p
 
 
-def stored(y: Any, out: Any) -> Any:
+def stand_in(x: Any) -> Any:
+    """A plain array of x's shape and dtype in next to no memory, on which NumPy raises its own errors."""
+    return np.broadcast_to(np.zeros((), x.dtype), x.shape)
+
+
+def stored(y: Any, out: Any, function: Callable[..., Any], *xs: Any) -> Any:
     """y as the result, or written to `out`.
 
     Raises:
-        ValueError: as NumPy, if `out` is not of y's shape and dtype.
+        ValueError: as NumPy's `function` of operands like xs, if `out` is not of y's shape and dtype.
     """
     if out is None:
         return y
-    if out.shape != y.shape or out.dtype != y.dtype:
-        np.dot(np.zeros((1, 1)), np.zeros((1, 1)), out=np.zeros(2))
+    if (out.shape, out.dtype) != (y.shape, y.dtype):
+        function(*map(stand_in, xs), out=np.empty(out.shape, out.dtype))
     out[...] = y
     return out
 
@@ -48,7 +53,7 @@ def dot_(a: Any, b: Any, out: Any = None) -> Any:
     if type(b) is not Tracer:
         b = as_array(b)
     y = bind(contractions.dot_p, a, b)
-    return y if out is None else stored(y, out)
+    return y if out is None else stored(y, out, np.dot, a, b)
 
 
 @implements(np.vdot)
@@ -69,7 +74,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
     """np.outer."""
     a, b = as_array(a), as_array(b)
     y = reshape(a, (a.size, 1)) * reshape(b, (1, b.size))
-    return stored(y, out)
+    return stored(y, out, np.outer, a, b)
 
 
 @implements(np.linalg.outer)
@@ -147,7 +152,8 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
         if a.ndim != 2:
             raise np.linalg.LinAlgError(f"{a.ndim}-dimensional array given. Array must be two-dimensional")
     y = _chain(factors)
-    return stored(reshape(y, (y.shape[0],) * (first != 1) + (y.shape[1],) * (last != 1)), out)
+    y = reshape(y, (y.shape[0],) * (first != 1) + (y.shape[1],) * (last != 1))
+    return stored(y, out, lambda *xs, out: np.linalg.multi_dot(xs, out=out), *arrays)
 
 
 def _chain(factors: Sequence[Any]) -> Any:
@@ -263,7 +269,7 @@ def product(
         # What NumPy says of these axes, and the shape that it finds.
         keywords = {"axis": axis, "axes": axes, "keepdims": keepdims or None}
         keywords = {name: value for name, value in keywords.items() if value is not None}
-        shape = ufunc(*[np.broadcast_to(np.zeros((), x.dtype), x.shape) for x in xs], **keywords).shape
+        shape = ufunc(*map(stand_in, xs), **keywords).shape
     if axis is not None:
         axes = [axis, axis, ()]
     if axes is not None:
@@ -276,7 +282,7 @@ def product(
         y = reshape(y, shape)
     elif axes is not None and len(axes) == 3 and axes[2]:
         y = _cores_last(y, axes[2], inverse=True)
-    return y if out is None else stored(y, out[0] if isinstance(out, tuple) else out)
+    return stored(y, out[0] if isinstance(out, tuple) else out, ufunc, *xs)
 
 
 def _cores_last(x: Any, core: tuple[int, ...], inverse: bool = False) -> Any:

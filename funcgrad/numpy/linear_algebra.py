@@ -12,6 +12,7 @@ import numpy as np
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.errors import UnsupportedFunctionError
 from funcgrad.numpy.arrays import as_array, concrete
+from funcgrad.numpy.contractions import stand_in
 from funcgrad.numpy.norms import norm
 from funcgrad.numpy.protocol import implements
 from funcgrad.primitives import decompositions, leastsquares, linalg
@@ -28,11 +29,6 @@ SlogdetResult: Any = type(np.linalg.slogdet(_ONE))
 SVDResult: Any = type(np.linalg.svd(_ONE))
 
 LinAlgError = np.linalg.LinAlgError
-
-
-def stand_in(x: Any) -> Any:
-    """A plain array of x's shape and dtype in next to no memory, on which NumPy raises its own errors."""
-    return np.broadcast_to(np.zeros((), x.dtype), x.shape)
 
 
 # Systems and determinants

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from funcgrad.numpy.arrays import as_array
-from funcgrad.numpy.contractions import stored
+from funcgrad.numpy.contractions import stand_in, stored
 from funcgrad.numpy.protocol import implements
 from funcgrad.primitives import einsum as primitive
 from funcgrad.primitives.einsum import LABELS, split
@@ -30,28 +30,23 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: Any
     if set(kwargs) - {"dtype", "order", "casting"} or (
         dtype is not None and not all(np.can_cast(x.dtype, dtype, casting) for x in xs)
     ):
-        np.einsum(subscripts, *map(_stand_in, xs), **kwargs)
+        np.einsum(subscripts, *map(stand_in, xs), **kwargs)
     if dtype is not None:
         xs = [cast(x, dtype) for x in xs]
     try:
         explicit = _explicit(subscripts, tuple(x.ndim for x in xs))
         y = _contract(explicit, xs) if optimize is False else _optimized(explicit, xs, optimize)
     except ValueError:
-        np.einsum(subscripts, *map(_stand_in, xs))  # NumPy says what is wrong
+        np.einsum(subscripts, *map(stand_in, xs))  # NumPy says what is wrong
         raise
-    return y if out is None else stored(y, out)
+    return stored(y, out, partial(np.einsum, subscripts), *xs)
 
 
 @implements(np.einsum_path)
 def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
     """np.einsum_path, which depends on shapes alone."""
     subscripts, xs = _parts(operands)
-    return np.einsum_path(subscripts, *map(_stand_in, xs), optimize=optimize)
-
-
-def _stand_in(x: Any) -> Any:
-    """A plain array of x's shape and dtype in next to no memory."""
-    return np.broadcast_to(np.zeros((), x.dtype), x.shape)
+    return np.einsum_path(subscripts, *map(stand_in, xs), optimize=optimize)
 
 
 def _parts(operands: Sequence[Any]) -> tuple[str, list[Any]]:
@@ -133,7 +128,7 @@ def _contract(subscripts: str, xs: Sequence[Any], optimize: bool = False) -> Any
 
 def _optimized(subscripts: str, xs: Sequence[Any], optimize: Any) -> Any:
     """The contraction in pairs, along the path that NumPy chooses: reverse mode needs as many pairs again."""
-    path, _ = np.einsum_path(subscripts, *map(_stand_in, xs), optimize=optimize)
+    path, _ = np.einsum_path(subscripts, *map(stand_in, xs), optimize=optimize)
     names, output = split(subscripts)
     terms, operands = list(names), list(xs)
     sizes: dict[str, int] = {}

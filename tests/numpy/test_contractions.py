@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import funcgrad
+import funcgrad.numpy
 from tests.numpy.checks import assert_derivatives, assert_same, assert_values
 
 RNG = np.random.default_rng(7)
@@ -124,6 +125,38 @@ def test_cross_of_plane_vectors_equals_numpy_and_warns():
             warnings.simplefilter("ignore")
             assert_same(y, np.cross(a, b))
             assert_derivatives(np.cross, a, b)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a, b, out: np.dot(a, b, out=out),
+        lambda a, b, out: np.dot(a, b, out),
+        lambda a, b, out: np.matmul(a, b, out=out),
+        lambda a, b, out: np.einsum("ij,jk", a, b, out=out),
+        lambda a, b, out: np.outer(a[0], b[0, :3], out),
+        lambda a, b, out: np.linalg.multi_dot([a, b], out=out),
+        lambda a, b, out: np.linalg.multi_dot([a, b, b[:, :3]], out=out),
+    ],
+)
+def test_product_out_is_written_and_returned(f):
+    a, b = draw(3, 3), draw(3, 3)
+
+    def g(a, b):
+        out = funcgrad.numpy.zeros((3, 3))
+        assert f(a, b, out) is out
+        return out * 1.0
+
+    expected = f(a, b, np.zeros((3, 3)))
+    assert_same(funcgrad.vjp(g, a, b)[0], expected)
+    assert_derivatives(g, a, b)
+    with pytest.raises(ValueError) as numpys:  # noqa: PT011 (NumPy's text)
+        f(a, b, np.zeros(2))
+    with pytest.raises(ValueError) as ours:  # noqa: PT011 (NumPy's text)
+        funcgrad.vjp(lambda a, b: f(a, b, funcgrad.numpy.zeros(2)), a, b)
+    assert str(ours.value) == str(numpys.value)
+    with pytest.raises(TypeError, match="plain value"):
+        funcgrad.vjp(lambda a, b: f(a, b, np.zeros((3, 3))), a, b)
 
 
 def test_dot_list_of_traced_numbers_works():
