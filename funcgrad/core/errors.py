@@ -73,7 +73,7 @@ _CONVERSIONS = {
     "index": (
         "an index",
         "a plain index",
-        "np.take(table, i) instead of table[i]; np.stack([i, j]) instead of np.array([i, j])",
+        "funcgrad.numpy.take(table, i) instead of table[i]; np.stack([i, j]) instead of np.array([i, j])",
     ),
     "out": (
         "out=",

@@ -1,4 +1,4 @@
-"""New arrays under funcgrad's own names: `funcgrad.numpy.zeros(n)` takes traced values in place.
+"""What no protocol catches, under funcgrad's own names: `funcgrad.numpy.zeros(n)` takes traced values in place.
 
 NumPy's `np.zeros(n)` is a plain array, which can hold numbers only. Inside a function that is being transformed these
 functions therefore give a handle on a plain array: it behaves as the array does, and becomes traced when a traced
@@ -18,6 +18,7 @@ import numpy as np
 
 from funcgrad.core.tracing import CONSTANTS, Tracer
 from funcgrad.numpy.arrays import as_array, assignable, converted, fresh
+from funcgrad.numpy.indexing import take as take_traced
 from funcgrad.numpy.protocol import holds_tracer, method
 from funcgrad.primitives.structural import broadcast_to, reshape
 
@@ -111,6 +112,13 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, *
 def copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
     """NumPy's copy."""
     return fresh(a) if type(a) is Tracer else _new(np.copy(a, order, subok))
+
+
+@functools.wraps(np.take)
+def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+    """NumPy's take; the indices may be traced, for which NumPy itself does not look."""
+    traced = holds_tracer([a, indices, out])
+    return take_traced(a, indices, axis, out, mode) if traced else np.take(a, indices, axis, out, mode)
 
 
 def _collected(x: Any, dtype: Any) -> Any:
