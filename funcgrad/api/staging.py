@@ -65,6 +65,8 @@ class _jit(Transformed[P, R]):
         abstract = any(isinstance(x, ShapedArray) for x in values)
         recording, outs, out_tree = _record(self, call, values, abstract=abstract)
         try:
+            if recording.guards:
+                _pass_on_guards(recording, call.arrays)
             return self._keep(call.key, recording, outs, out_tree)
         finally:
             recording.close()
@@ -86,17 +88,23 @@ class _jit(Transformed[P, R]):
             return
         self._warned = True
         source = read_source(recording.guards[0])
-        warnings.warn(
-            RetracingWarning(
-                message(
-                    f"{self!r} is recorded anew at every call.",
-                    where=source,
-                    why="a Python branch, loop or index there depends on a traced value.",
-                    fix="np.where, or the argument in static_argnums; the results are right either way.",
-                )
-            ),
-            stacklevel=4,
+        text = message(
+            f"{self!r} is recorded anew at every call.",
+            where=source,
+            why="a Python branch, loop or index there depends on a traced value.",
+            fix="np.where, or the argument in static_argnums; the results are right either way.",
         )
+        # Where the branch is, not where the call is: the line to be changed.
+        file, line = (source.file, source.line) if source else ("<unknown>", 1)
+        warnings.warn_explicit(RetracingWarning(text), RetracingWarning, file, line)
+
+
+def _pass_on_guards(recording: Recording, arrays: Sequence[Any]) -> None:
+    """Note with the recordings around a nested one, too, that Python has read values which they trace."""
+    for x in arrays:
+        while isinstance(x, Tracer):
+            x.recording.guards = (*x.recording.guards, *recording.guards)
+            x = x.value
 
 
 def _innermost(x: Any) -> Any:

@@ -1,0 +1,432 @@
+"""jit, make_jaxpr, eval_shape: what is recorded when, what is static, what is seen again."""
+
+from __future__ import annotations
+
+import copy
+import enum
+import inspect
+import math
+import pickle
+import warnings
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import funcgrad as fg
+from funcgrad.core.errors import ArgumentError, EscapedTracerError, TracedBranchError
+from funcgrad.core.jaxpr import check_jaxpr
+
+X = np.arange(3.0)
+
+
+class Counted:
+    """A function that counts how often its body runs."""
+
+    def __init__(self, f: Any) -> None:
+        self.f, self.calls = f, 0
+        self.__name__ = "counted"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        return self.f(*args, **kwargs)
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+@dataclass
+class Model:
+    weight: Any
+    name: str = "model"
+    depth: int = 2
+
+    @fg.jit
+    def predict(self, x: Any) -> Any:
+        """Weight to the depth."""
+        for _ in range(self.depth):
+            x = x * self.weight
+        return x
+
+
+@fg.jit
+def module_function(x: Any, y: Any = 2.0) -> Any:
+    """Twice."""
+    return x * y
+
+
+def branching(x: Any) -> Any:
+    return x * 2.0 if np.sum(x) > 0 else -x
+
+
+class Mode(enum.Enum):
+    ON = 1
+    OFF = 2
+
+
+# Caching
+
+
+def test_body_runs_once_per_signature() -> None:
+    f = Counted(lambda x: np.sin(x) * 2.0)
+    g = fg.jit(f)
+    for x in (X, X + 1, X * 3):
+        np.testing.assert_array_equal(g(x), np.sin(x) * 2.0)
+    assert f.calls == 1
+    g(np.ones((3, 1)))
+    g(np.ones((2, 1)))
+    assert f.calls == 3
+    g(X.astype(np.float32))
+    g(np.arange(3))
+    assert f.calls == 5
+    g(1.0)
+    g(2.0)
+    assert f.calls == 6
+    g(np.float64(1.0))
+    g(1)
+    g(2)
+    assert f.calls == 8
+
+
+def test_body_runs_once_per_tree() -> None:
+    f = Counted(lambda tree: tree["a"] * 2.0)
+    g = fg.jit(f)
+    g({"a": X})
+    g({"a": X + 1})
+    assert f.calls == 1
+    g({"a": X, "b": None})
+    g({"a": X, "b": X})
+    assert f.calls == 3
+
+
+def test_weak_and_strong_scalars_are_told_apart() -> None:
+    g = fg.jit(lambda x, s: x * s)
+    x = np.ones(2, np.float32)
+    assert g(x, 2.0).dtype == np.float32
+    assert g(x, np.float64(2.0)).dtype == np.float64
+    assert g(x, 2.0).dtype == np.float32
+
+
+def test_first_call_and_later_calls_give_the_same() -> None:
+    def f(x: Any, tree: Any) -> Any:
+        y = np.tanh(x) @ tree["w"]
+        return {"y": y, "pair": Pair(np.sum(y), None), "number": 3, "half": 0.5, "yes": True, "text": "said"}
+
+    g = fg.jit(f)
+    tree = {"w": np.ones((3, 2))}
+    expected = f(X, tree)
+    for _ in range(3):
+        result = g(X, tree)
+        np.testing.assert_array_equal(result["y"], expected["y"])
+        assert result["pair"] == expected["pair"]
+        assert type(result["pair"]) is Pair
+        assert type(result["pair"].a) is np.float64
+        assert (result["number"], result["half"], result["yes"], result["text"]) == (3, 0.5, True, "said")
+
+
+def test_results_are_fresh_in_every_call() -> None:
+    c = np.ones(3)
+    g = fg.jit(lambda x: (x, x[:2], c, c[1:], x * 1.0, x))
+    previous: list[Any] = []
+    for _ in range(3):
+        results = list(g(X))
+        for i, result in enumerate(results):
+            assert result.flags.writeable
+            for other in (X, c, *results[:i], *previous):
+                assert not np.shares_memory(result, other)
+        previous = results
+    results[2][:] = 9.0
+    np.testing.assert_array_equal(c, np.ones(3))
+
+
+def test_captured_arrays_are_read_at_every_call() -> None:
+    c = np.ones(3)
+    for g in (fg.jit(lambda x: x * c), fg.grad(fg.jit(lambda x: x @ c)), fg.jit(fg.jit(lambda x: x + c))):
+        c[:] = 1.0
+        before = g(X)
+        c[:] = 5.0
+        after = g(X)
+        assert not np.array_equal(before, after)
+        c[:] = 1.0
+        np.testing.assert_array_equal(g(X), before)
+
+
+def test_arguments_in_odd_layouts_count_by_value() -> None:
+    f = Counted(lambda x: x * 2.0)
+    g = fg.jit(f)
+    read_only = X.copy()
+    read_only.setflags(write=False)
+    for x in (X, X.astype(">f8"), np.repeat(X, 2)[::2], read_only, X[::-1][::-1]):
+        result = g(x)
+        np.testing.assert_array_equal(result, X * 2)
+        assert result.dtype.isnative
+    assert f.calls == 1
+
+
+# Static arguments
+
+
+def test_static_arguments_are_python_values_and_part_of_the_signature() -> None:
+    def power(x: Any, n: Any, flag: Any = False) -> Any:
+        assert type(n) is int
+        for _ in range(n):
+            x = x * 2.0 if flag else x + 1.0
+        return x
+
+    f = Counted(power)
+    g = fg.jit(f, static_argnums=(1, 2))
+    np.testing.assert_array_equal(g(X, 2), X + 2)
+    np.testing.assert_array_equal(g(X, 3, True), X * 8)
+    np.testing.assert_array_equal(g(X * 2, 2), X * 2 + 2)
+    assert f.calls == 2
+    for options in (
+        {"static_argnums": 1},
+        {"static_argnums": -1},
+        {"static_argnames": "n"},
+        {"static_argnames": ["n"]},
+    ):
+        np.testing.assert_array_equal(fg.jit(power, **options)(X, 2), X + 2)
+    np.testing.assert_array_equal(fg.jit(power, static_argnames="n")(X, n=2), X + 2)
+    np.testing.assert_array_equal(fg.jit(power, static_argnames=("n", "flag"))(x=X, n=2, flag=True), X * 4)
+
+
+def test_static_values_that_are_equal_but_not_the_same_are_told_apart() -> None:
+    seen: list[Any] = []
+
+    def f(x: Any, s: Any) -> Any:
+        seen.append(s)
+        return x * 1.0
+
+    g = fg.jit(f, static_argnums=1)
+    values = [1, 1.0, True, 0.0, -0.0, (1, 2), (1.0, 2), (True, 2), "a", None, math.nan]
+    for _ in range(2):
+        for s in values:
+            g(X, s)
+    assert list(map(repr, seen)) == list(map(repr, values))
+
+
+def test_static_argument_that_cannot_be_hashed_raises() -> None:
+    with pytest.raises(ArgumentError, match=r"jit\(<lambda>\) got a static argument that cannot be hashed.\n.*list"):
+        fg.jit(lambda x, n: x, static_argnums=1)(X, [1, 2])
+
+
+def test_configuration_among_the_leaves_is_static_by_itself() -> None:
+    def f(x: Any, options: Any) -> Any:
+        if options["mode"] is Mode.ON and options["negate"]:
+            x = -x
+        return options["activation"](x) if options["name"] == "act" else x
+
+    counted = Counted(f)
+    g = fg.jit(counted)
+    base = {"mode": Mode.ON, "negate": True, "activation": np.tanh, "name": "act"}
+    for _ in range(2):
+        np.testing.assert_array_equal(g(X, base), np.tanh(-X))
+        np.testing.assert_array_equal(g(X, {**base, "negate": False}), np.tanh(X))
+        np.testing.assert_array_equal(g(X, {**base, "name": "none"}), -X)
+        np.testing.assert_array_equal(g(X, {**base, "mode": Mode.OFF}), np.tanh(X))
+        np.testing.assert_array_equal(g(X, {**base, "activation": np.sin}), np.sin(-X))
+    assert counted.calls == 5
+
+
+def test_places_of_configuration_are_part_of_the_signature() -> None:
+    def f(a: Any, b: Any) -> Any:
+        return a * 2.0 if isinstance(b, str) else b * 3.0
+
+    g = fg.jit(f)
+    for _ in range(2):
+        np.testing.assert_array_equal(g(X, "text"), X * 2)
+        np.testing.assert_array_equal(g("text", X), X * 3)
+
+
+def test_dataclasses_count_field_by_field() -> None:
+    model = Model(np.full(3, 2.0))
+    np.testing.assert_array_equal(model.predict(X), X * 4)
+    model.depth = 3
+    np.testing.assert_array_equal(model.predict(X), X * 8)
+    model.weight = np.full(3, 3.0)
+    np.testing.assert_array_equal(model.predict(X), X * 27)
+    model.weight[:] = 1.0
+    np.testing.assert_array_equal(model.predict(X), X)
+    assert Model.predict.__doc__ == "Weight to the depth."
+    bools = fg.jit(lambda m, x: x * 2.0 if m.depth is True else x)
+    np.testing.assert_array_equal(bools(Model(1.0, depth=1), X), X)
+    np.testing.assert_array_equal(bools(Model(1.0, depth=True), X), X * 2)
+
+
+def test_arguments_that_are_nothing_known_raise() -> None:
+    with pytest.raises(ArgumentError, match=r"neither an array nor static configuration(.*\n)*.*a dataclass"):
+        fg.jit(lambda x: x)(object())
+
+
+# Values read by Python
+
+
+def test_branching_function_warns_once_and_stays_right() -> None:
+    g = fg.jit(branching)
+    with pytest.warns(
+        fg.RetracingWarning, match=r"jit\(branching\) is recorded anew(.*\n)*.*test_staging.py:\d+"
+    ) as seen:
+        np.testing.assert_array_equal(g(X), X * 2)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    for x in (-X, X, X - 5):
+        np.testing.assert_array_equal(g(x), branching(x))
+
+
+def test_branching_function_is_right_inside_other_transformations() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fg.RetracingWarning)
+        g = fg.grad(fg.jit(lambda x: x**2 if x > 0 else -x))
+        assert [g(3.0), g(-4.0), g(5.0)] == [6.0, -1.0, 10.0]
+        outer = fg.jit(fg.jit(branching))
+        np.testing.assert_array_equal(outer(X), X * 2)
+        np.testing.assert_array_equal(outer(-X), X)
+    with pytest.raises(TracedBranchError, match="branch on a traced value"):
+        fg.vmap(fg.jit(branching))(np.ones((2, 3)))
+
+
+def test_values_that_are_no_arguments_may_steer_without_warning() -> None:
+    flag = np.array(True)
+    f = Counted(lambda x: x * 2.0 if flag and x.shape[0] == 3 and len(x) > 1 else x)
+    g = fg.jit(f)
+    np.testing.assert_array_equal(g(X), X * 2)
+    np.testing.assert_array_equal(g(X), X * 2)
+    assert f.calls == 1
+
+
+def test_function_that_fails_is_recorded_again() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        kept.append(x)
+        if len(kept) == 1:
+            raise KeyError("mine")
+        return x * 2.0
+
+    g = fg.jit(f)
+    with pytest.raises(KeyError, match="mine"):
+        g(X)
+    np.testing.assert_array_equal(g(X), X * 2)
+    for leak in kept:
+        with pytest.raises(EscapedTracerError, match=r"jit\(f\)"):
+            leak + 1.0
+
+
+# Nested
+
+
+def test_nested_jit_is_one_equation() -> None:
+    inner = fg.jit(lambda x: np.sin(x) * 2.0)
+    jaxpr = fg.make_jaxpr(lambda x: inner(x) + inner(x + 1.0))(X)
+    assert [eqn.primitive.name for eqn in jaxpr.equations].count("jit") == 2
+    assert len(jaxpr.equations) == 4
+    check_jaxpr(jaxpr)
+    assert "name=<lambda>" in str(jaxpr)
+
+
+def test_nested_jit_is_recorded_once() -> None:
+    f = Counted(lambda x: x * x)
+    inner = fg.jit(f)
+    for g in (fg.grad(inner), fg.jit(inner), fg.grad(fg.grad(inner)), fg.jit(fg.grad(inner))):
+        for x in (3.0, 4.0):
+            g(x)
+    assert f.calls == 1
+    fg.vmap(inner)(X)
+    fg.vmap(inner)(X)
+    assert f.calls == 2
+
+
+def test_jit_composes_with_every_transformation() -> None:
+    def f(x: Any) -> Any:
+        return np.sum(np.sin(x) * x)
+
+    gradient, jf = fg.grad(f)(X), fg.jit(f)
+    eye = np.eye(3)
+    for _ in range(2):
+        np.testing.assert_allclose(fg.grad(jf)(X), gradient)
+        np.testing.assert_allclose(fg.jit(fg.grad(fg.jit(fg.jit(f))))(X), gradient)
+        np.testing.assert_allclose(fg.vjp(jf, X)[1](1.0)[0], gradient)
+        np.testing.assert_allclose(fg.jvp(jf, (X,), (eye[1],))[1], gradient[1])
+        np.testing.assert_allclose(fg.linearize(jf, X)[1](eye[1]), gradient[1])
+        np.testing.assert_allclose(fg.hessian(jf)(X), fg.hessian(f)(X))
+        np.testing.assert_allclose(fg.vmap(fg.jit(fg.grad(jf)))(eye)[2], fg.grad(f)(eye[2]))
+        np.testing.assert_allclose(fg.jit(fg.vmap(fg.grad(jf)))(eye)[2], fg.grad(f)(eye[2]))
+    double = fg.jit(lambda x: 2.0 * x)
+    np.testing.assert_array_equal(fg.linear_transpose(double, X)(X)[0], 2 * X)
+
+
+def test_closures_over_outer_tracers_are_seen() -> None:
+    assert fg.grad(lambda a: fg.jit(lambda b: a * b)(3.0) + fg.jit(lambda b: a * a * b)(4.0))(2.0) == 3.0 + 16.0
+    assert fg.jit(lambda a: fg.jit(lambda b: a * b)(3.0))(2.0) == 6.0
+    np.testing.assert_array_equal(fg.vmap(lambda a: fg.jit(lambda b: a * b)(3.0))(X), 3 * X)
+    inner: list[Any] = []
+
+    def outer(a: Any) -> Any:
+        if not inner:
+            inner.append(None)
+        return fg.grad(lambda b: fg.jit(lambda c: a * b * c)(5.0))(1.0)
+
+    assert fg.grad(outer)(2.0) == 5.0
+
+
+# make_jaxpr and eval_shape
+
+
+def test_make_jaxpr_shows_what_the_function_does() -> None:
+    jaxpr = fg.make_jaxpr(lambda x, y: {"s": np.sin(x) * y, "t": "text"})(X, 2.0)
+    assert [eqn.primitive.name for eqn in jaxpr.equations] == ["sin", "multiply"]
+    assert [str(aval) for aval in map(repr, jaxpr.in_avals)] == ["float64[3]", "float[]"]
+    assert len(jaxpr.outputs) == 1
+    assert jaxpr.equations[0].source.file == __file__
+    check_jaxpr(jaxpr)
+    shaped = fg.make_jaxpr(lambda x, y: np.sin(x) * y)(fg.ShapeDtypeStruct((3,), np.float32), 2.0)
+    assert repr(shaped.out_avals) == "[float32[3]]"
+    assert len(fg.make_jaxpr(lambda x, n: [x] * n, static_argnums=1)(X, 3).outputs) == 3
+    assert len(fg.make_jaxpr(lambda x, *, k: x * k)(X, k=2.0).inputs) == 2
+    assert len(fg.make_jaxpr(fg.grad(lambda x: x**3))(2.0).equations) > 0
+    with pytest.raises(TracedBranchError):
+        fg.make_jaxpr(branching)(fg.ShapeDtypeStruct((3,), float))
+
+
+def test_eval_shape_computes_nothing() -> None:
+    result = fg.eval_shape(
+        lambda x, s: {"product": x @ x.T, "sum": np.sum(x), "text": s, "none": None},
+        fg.ShapeDtypeStruct((20, 2), np.float32),
+        "text",
+    )
+    assert repr(result["product"]) == "float32[20,20]"
+    assert repr(result["sum"]) == "float32[]"
+    assert (result["text"], result["none"]) == ("text", None)
+    assert repr(fg.eval_shape(np.sin, fg.ShapeDtypeStruct((10**6, 10**6), float))) == "float64[1000000,1000000]"
+    assert repr(fg.eval_shape(lambda x, y: x * y, X, y=2)) == "float64[3]"
+    assert repr(fg.eval_shape(fg.grad(lambda x: np.sum(x**2)), X)) == "float64[3]"
+    assert repr(fg.eval_shape(fg.jacobian(np.sin), X)) == "float64[3,3]"
+    with pytest.raises(ValueError, match="matmul"):
+        fg.eval_shape(lambda x: x @ np.ones(4), X)
+    with pytest.raises(TracedBranchError, match=r"eval_shape\(branching\)"):
+        fg.eval_shape(branching, X)
+
+
+# As functions
+
+
+def test_transformed_function_keeps_name_signature_and_pickles() -> None:
+    assert (module_function.__name__, module_function.__doc__) == ("module_function", "Twice.")
+    assert list(inspect.signature(module_function).parameters) == ["x", "y"]
+    assert repr(module_function) == "jit(module_function)"
+    module_function(X)
+    assert pickle.loads(pickle.dumps(module_function)) is module_function
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fg.jit(branching, static_argnums=1))).static_argnums, (1,))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fg.grad(module_function, "y")))(3.0, 1.0), 3.0)
+    np.testing.assert_array_equal(copy.copy(module_function)(X), X * 2)
+    assert fg.jit(module_function, static_argnames="y")(X, y=3.0)[1] == 3.0
+
+
+def test_default_arguments_are_values_of_the_function() -> None:
+    np.testing.assert_array_equal(module_function(X), X * 2)
+    np.testing.assert_array_equal(module_function(X, 3.0), X * 3)
+    np.testing.assert_array_equal(module_function(X, y=4.0), X * 4)
+    np.testing.assert_array_equal(module_function(y=5.0, x=X), X * 5)
