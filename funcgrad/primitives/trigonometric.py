@@ -120,18 +120,17 @@ def arctanh(x: Any) -> Any:
 # arctan2: y = the angle of the point (x2, x1) ----------------------------------------------------------------------
 
 
-def _arctan2_slope(y: Any, x1: Any, x2: Any, side: Any) -> Any:
-    """side / (x1^2 + x2^2), 0 at the origin."""
-    dtype = tangent_dtype(y)
-    x1, x2 = cast(x1, dtype), cast(x2, dtype)
-    return side / (x1 * x1 + x2 * x2 + ((x1 == 0) & (x2 == 0)))
+def _square_radius(y: Any, x1: Any, x2: Any) -> Any:
+    """x1^2 + x2^2 in y's dtype; 1 at the origin."""
+    x1, x2 = cast(x1, tangent_dtype(y)), cast(x2, tangent_dtype(y))
+    return x1 * x1 + x2 * x2 + ((x1 == 0) & (x2 == 0))
 
 
 arctan2_p = elementwise(
     "arctan2",
     np.arctan2,
-    lambda t, y, x1, x2: t * _arctan2_slope(y, x1, x2, x2),
-    lambda t, y, x1, x2: -(t * _arctan2_slope(y, x1, x2, x1)),
+    lambda t, y, x1, x2: t * x2 / _square_radius(y, x1, x2),
+    lambda t, y, x1, x2: -(t * x1) / _square_radius(y, x1, x2),
 )
 
 
