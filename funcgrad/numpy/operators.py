@@ -30,8 +30,10 @@ def operand(x: Any) -> Any:
 def _binary(primitive: Primitive) -> tuple[Callable[[Tracer, Any], Any], Callable[[Tracer, Any], Any]]:
     def forward(self: Tracer, other: Any) -> Any:
         kind = type(other)
-        if kind not in OPERANDS and (other := operand(other)) is NotImplemented:
-            return NotImplemented
+        if kind not in OPERANDS:
+            if (other := operand(other)) is NotImplemented:
+                return NotImplemented
+            kind = type(other)  # a list may have held tracers
         recording = self.recording
         if recording.plain:
             if kind is not Tracer:
