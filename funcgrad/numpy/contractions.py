@@ -91,10 +91,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """np.tensordot."""
     a, b = as_array(a), as_array(b)
     axes_a, axes_b = _summed_axes(axes)
-    if len(set(axes_a)) != len(axes_a) or len(set(axes_b)) != len(axes_b):
-        raise ValueError("duplicate axes are not allowed in tensordot")
-    if len(axes_a) != len(axes_b) or any(a.shape[i] != b.shape[j] for i, j in zip(axes_a, axes_b, strict=True)):
-        raise ValueError("shape-mismatch for sum")
+    repeated = len(set(axes_a)) != len(axes_a) or len(set(axes_b)) != len(axes_b)
+    if repeated or [a.shape[i] for i in axes_a] != [b.shape[j] for j in axes_b]:
+        np.tensordot(stand_in(a), stand_in(b), axes)  # NumPy says what is wrong
     axes_a, axes_b = [i % a.ndim for i in axes_a], [j % b.ndim for j in axes_b]
     kept_a = [i for i in range(a.ndim) if i not in axes_a]
     kept_b = [j for j in range(b.ndim) if j not in axes_b]

@@ -19,6 +19,8 @@ from funcgrad.primitives.structural import cast, reshape
 Shape = tuple[int, ...]
 # NumPy's loops number labels in the order of ASCII.
 _NUMBERED = "".join(sorted(LABELS))
+# Since NumPy 2.4 `optimize` goes by matmul for operands that broadcast, too.
+_MATMUL_BROADCASTS = np.lib.NumpyVersion(np.__version__) >= "2.4.0.dev0"
 
 
 @implements(np.einsum)
@@ -121,6 +123,7 @@ def _without_broadcasting(subscripts: str, shapes: tuple[Shape, ...]) -> tuple[s
 
 def _contract(subscripts: str, xs: Sequence[Any], optimize: bool = False) -> Any:
     strict, shapes = _without_broadcasting(subscripts, tuple(x.shape for x in xs))
+    optimize = optimize and (_MATMUL_BROADCASTS or strict == subscripts)
     return primitive.einsum(
         strict, *[reshape(x, shape) for x, shape in zip(xs, shapes, strict=True)], optimize=optimize
     )
