@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from funcgrad.core.primitive import bind
 from funcgrad.numpy.arrays import as_array
 from funcgrad.numpy.contractions import stand_in, stored
 from funcgrad.numpy.protocol import implements
-from funcgrad.primitives import einsum as primitive
-from funcgrad.primitives.einsum import LABELS, split
+from funcgrad.primitives.einsum import LABELS, einsum_p, split
 from funcgrad.primitives.structural import cast, reshape
 
 Shape = tuple[int, ...]
@@ -27,21 +27,29 @@ _MATMUL_BROADCASTS = np.lib.NumpyVersion(np.__version__) >= "2.4.0.dev0"
 def einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: Any) -> Any:
     """np.einsum. `order` is accepted, but results are laid out as NumPy finds best."""
     subscripts, xs = _parts(operands)
-    dtype = kwargs.get("dtype")
-    casting = kwargs.get("casting", "safe")
-    if set(kwargs) - {"dtype", "order", "casting"} or (
-        dtype is not None and not all(np.can_cast(x.dtype, dtype, casting) for x in xs)
-    ):
-        np.einsum(subscripts, *map(stand_in, xs), **kwargs)
-    if dtype is not None:
-        xs = [cast(x, dtype) for x in xs]
+    if kwargs:
+        xs = _in_dtype(subscripts, xs, kwargs)
     try:
-        explicit = _explicit(subscripts, tuple(x.ndim for x in xs))
+        explicit = _explicit(subscripts, tuple([len(x.shape) for x in xs]))
         y = _contract(explicit, xs) if optimize is False else _optimized(explicit, xs, optimize)
     except ValueError:
         np.einsum(subscripts, *map(stand_in, xs))  # NumPy says what is wrong
         raise
-    return stored(y, out, partial(np.einsum, subscripts), *xs)
+    return y if out is None else stored(y, out, partial(np.einsum, subscripts), *xs)
+
+
+def _in_dtype(subscripts: str, xs: list[Any], kwargs: dict[str, Any]) -> list[Any]:
+    """The operands in the dtype that keywords ask for.
+
+    Raises:
+        TypeError: as NumPy, for keywords that do not exist or a cast that `casting` forbids.
+    """
+    dtype, casting = kwargs.get("dtype"), kwargs.get("casting", "safe")
+    if not set(kwargs) <= {"dtype", "order", "casting"} or (
+        dtype is not None and not all(np.can_cast(x.dtype, dtype, casting) for x in xs)
+    ):
+        np.einsum(subscripts, *map(stand_in, xs), **kwargs)
+    return xs if dtype is None else [cast(x, dtype) for x in xs]
 
 
 @implements(np.einsum_path)
@@ -122,11 +130,11 @@ def _without_broadcasting(subscripts: str, shapes: tuple[Shape, ...]) -> tuple[s
 
 
 def _contract(subscripts: str, xs: Sequence[Any], optimize: bool = False) -> Any:
-    strict, shapes = _without_broadcasting(subscripts, tuple(x.shape for x in xs))
-    optimize = optimize and (_MATMUL_BROADCASTS or strict == subscripts)
-    return primitive.einsum(
-        strict, *[reshape(x, shape) for x, shape in zip(xs, shapes, strict=True)], optimize=optimize
-    )
+    strict, shapes = _without_broadcasting(subscripts, tuple([x.shape for x in xs]))
+    if strict != subscripts:
+        xs = [reshape(x, shape) for x, shape in zip(xs, shapes, strict=True)]
+        optimize = optimize and _MATMUL_BROADCASTS
+    return bind(einsum_p, *xs, subscripts=strict, optimize=optimize)
 
 
 def _optimized(subscripts: str, xs: Sequence[Any], optimize: Any) -> Any:
