@@ -111,7 +111,7 @@ def digitize(x: Any, bins: Any, right: Any = False) -> Any:
     if len(bins.shape) != 1:
         np.digitize(0.0, stand_in(bins))
     side = "left" if right else "right"
-    ascending = np.all(bins[1:] >= bins[:-1])
+    ascending: Any = np.all(bins[1:] >= bins[:-1])
     if type(ascending) is Tracer:
         return select(ascending, sorting.searchsorted(bins, x, side), _places_among_descending(bins, x, side))
     if ascending:

@@ -9,6 +9,7 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import bind
+from funcgrad.kernels.exponentials import LARGE, logsumexp_rows, softmax_rows
 from funcgrad.primitives.kinds import nonlinear
 from funcgrad.primitives.reductions import reduction, shifted_axes
 from funcgrad.primitives.structural import reduce_sum, reduced_shape
@@ -39,8 +40,11 @@ def _exponentials(x: Any, axes: Shape) -> tuple[Any, Any]:
 
 def _softmax_implementation(x: Any, axes: Shape) -> Any:
     x = np.asarray(x)
+    if x.size >= LARGE and axes == (x.ndim - 1,) and (y := softmax_rows(x)) is not None:
+        return y
     with np.errstate(invalid="ignore"):
-        e = np.exp(x - _max(x, axes, None, None, True, -np.inf))
+        e = np.asarray(x - _max(x, axes, None, None, True, -np.inf))
+        np.exp(e, e)
         total = _sum(e, axes, None, None, True)
         certain = _min(total, None, None, None, False, 1) >= 1
     if not certain:
@@ -79,9 +83,12 @@ _NEAR_ZERO = 0.1
 
 def _logsumexp_implementation(x: Any, axes: Shape, keepdims: bool) -> Any:
     x = np.asarray(x)
+    if x.size >= LARGE and axes == (x.ndim - 1,) and (y := logsumexp_rows(x)) is not None:
+        return y[..., None] if keepdims else y
     with np.errstate(invalid="ignore", divide="ignore"):
         top = _max(x, axes, None, None, True, -np.inf)
-        y = np.log(_sum(np.exp(x - top), axes, None, None, True)) + top
+        e = np.asarray(x - top)
+        y = np.log(_sum(np.exp(e, e), axes, None, None, True)) + top
         certain = _min(np.abs(y), None, None, None, False, 1) >= _NEAR_ZERO
     if not certain:
         y = _careful_logsumexp(x, axes)
