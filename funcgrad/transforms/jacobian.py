@@ -31,7 +31,7 @@ FEW_ROWS = 6
 # Working sets larger than the cache make elementwise maps twice as slow (2000 x 2000, three tanh: 34 ms in batches of
 # 16 MiB, 76 ms in one), but fewer rows than this cannot feed a matrix product.
 _WORKING_SET = 2**24
-_FEWEST_AT_ONCE = 16
+_FEWEST_AT_ONCE = 8
 
 
 class Limits(NamedTuple):
@@ -126,12 +126,17 @@ def _sweep_basis(
                     column.write(row, row + 1, y, None)
     else:
         recording.nested = True  # so that what is recorded keeps the lines of the equations that it belongs to
-        _sweep_batches(recording.name, sweep, basis, columns, total, limits)
+        _sweep_batches(recording, sweep, basis, columns, total, limits)
     return [[column.block(i) for column in columns] for i in range(len(basis))]
 
 
 def _sweep_batches(
-    name: str, sweep: Sweep, basis: Sequence[ShapedArray], columns: Sequence[_Column], total: int, limits: Limits
+    recording: Recording,
+    sweep: Sweep,
+    basis: Sequence[ShapedArray],
+    columns: Sequence[_Column],
+    total: int,
+    limits: Limits,
 ) -> None:
     reached: list[_Column] = []
 
@@ -140,7 +145,8 @@ def _sweep_batches(
         reached[:] = [column for column, y in zip(columns, ys, strict=True) if y is not None]
         return [y for y in ys if y is not None]
 
-    jaxpr = record_abstract(name, linear, basis)
+    jaxpr = record_abstract(recording.transformation, linear, basis, user_function=recording.function)
+    recording.close()  # and so free the values on which no derivative depends
     size = limits.rows(jaxpr, total)
     for start in range(0, total, size):
         stop = min(start + size, total)
