@@ -14,6 +14,7 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import bind
+from funcgrad.primitives.complex import conjugate
 from funcgrad.primitives.kinds import broadcast_shapes, multilinear, settle, shape_of, tangent_dtype
 from funcgrad.primitives.structural import batch_to_rank, cast, moveaxis, reduce_sum, reshape, transpose
 
@@ -26,16 +27,6 @@ def swap_last(x: Any) -> Any:
         return x.mT
     rank = len(shape_of(x))
     return transpose(x, (*range(rank - 2), rank - 1, rank - 2))
-
-
-def conj(x: Any) -> Any:
-    """The complex conjugate; x itself where x is real."""
-    return x.conjugate() if tangent_dtype(x).kind == "c" else x
-
-
-def adjoint(x: Any) -> Any:
-    """The conjugate transpose of a stack of matrices."""
-    return conj(swap_last(x))
 
 
 def column(x: Any) -> Any:
@@ -261,8 +252,8 @@ def _vdot_batch(size: int, xs: Sequence[Any], dims: Sequence[int | None], params
         flat(x) if dim is None else rows_of_batch(moveaxis(x, dim, 0), size) for x, dim in zip(xs, dims, strict=True)
     ]
     if dims[1] is None:
-        return matmul(conj(x1), x2), 0
-    return matmul(x2, conj(x1)) if dims[0] is None else reduce_sum(conj(x1) * x2, (1,)), 0
+        return matmul(conjugate(x1), x2), 0
+    return matmul(x2, conjugate(x1)) if dims[0] is None else reduce_sum(conjugate(x1) * x2, (1,)), 0
 
 
 def rows_of_batch(x: Any, size: int) -> Any:
@@ -275,8 +266,8 @@ vdot_p = multilinear(
     implementation=np.vdot,
     abstract=_vdot_abstract,
     transposes=(
-        lambda ct, x1, x2: cast(reshape(conj(ct * x2), shape_of(x1)), tangent_dtype(x1)),
-        lambda ct, x1, x2: cast(reshape(ct * conj(x1), shape_of(x2)), tangent_dtype(x2)),
+        lambda ct, x1, x2: cast(reshape(conjugate(ct * x2), shape_of(x1)), tangent_dtype(x1)),
+        lambda ct, x1, x2: cast(reshape(ct * conjugate(x1), shape_of(x2)), tangent_dtype(x2)),
     ),
     batch=_vdot_batch,
 )

@@ -9,9 +9,9 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import Primitive, bind
+from funcgrad.primitives.complex import conjugate
 from funcgrad.primitives.contractions import (
     column,
-    conj,
     flat_last,
     matmul,
     product_dtype,
@@ -67,8 +67,8 @@ vecdot_p = _gufunc(
     "k",
     "k",
     "",
-    lambda ct, x1, x2: settle(conj(column(ct) * x2), x1),
-    lambda ct, x1, x2: settle(column(ct) * conj(x1), x2),
+    lambda ct, x1, x2: settle(conjugate(column(ct) * x2), x1),
+    lambda ct, x1, x2: settle(column(ct) * conjugate(x1), x2),
 )
 
 
@@ -114,8 +114,8 @@ vecmat_p = _gufunc(
     "k",
     "km",
     "m",
-    lambda ct, x1, x2: settle(conj(_times(x2, ct)), x1),
-    lambda ct, x1, x2: _outer(conj(x1), ct, x2),
+    lambda ct, x1, x2: settle(conjugate(_times(x2, ct)), x1),
+    lambda ct, x1, x2: _outer(conjugate(x1), ct, x2),
 )
 
 
