@@ -13,6 +13,7 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import Primitive, bind
+from funcgrad.kernels import recurrences
 from funcgrad.primitives.kinds import linear, nondifferentiable, nonlinear, shape_of
 from funcgrad.primitives.structural import broadcast_to, moveaxis
 
@@ -82,20 +83,6 @@ def cumsum(x: Any, axis: int, reverse: bool = False) -> Any:
 # change x_dot * z of b. So jvp, vjp and all orders are the primitive itself.
 
 
-def _recurrence_implementation(x: Any, b: Any, axis: int, reverse: bool) -> Any:
-    z = np.empty(x.shape, np.result_type(x, b))
-    backwards = slice(None, None, -1 if reverse else 1)
-    rows_x, rows_b, rows_z = (np.moveaxis(array, axis, 0)[backwards] for array in (x, b, z))
-    if x.ndim == 1:
-        # Python's own numbers: a NumPy scalar at a time costs ten times as much.
-        rows_x, rows_b = rows_x.tolist(), rows_b.tolist()
-    carry = np.zeros(rows_z.shape[1:], z.dtype) if x.ndim > 1 else 0.0
-    for k in range(len(rows_z)):
-        rows_z[k] = carry
-        carry = rows_x[k] * carry + rows_b[k]
-    return z
-
-
 def _recurrence_abstract(x: ShapedArray, b: ShapedArray, axis: int, reverse: bool) -> ShapedArray:
     return ShapedArray(x.shape, np.result_type(x.dtype, b.dtype))
 
@@ -118,7 +105,7 @@ def _recurrence_vjp(
 
 recurrence_p: Primitive = Primitive(
     "recurrence",
-    implementation=_recurrence_implementation,
+    implementation=recurrences.recurrence,
     abstract=_recurrence_abstract,
     jvp=_recurrence_jvp,
     vjp=_recurrence_vjp,
