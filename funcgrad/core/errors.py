@@ -80,11 +80,16 @@ _CONVERSIONS = {
         "a plain array",
         "leave out= away, and write a = a + b in place of a += b; or make the array with funcgrad.numpy.zeros(n)",
     ),
+    "assignment": (
+        "an assignment to elements of a plain array",
+        "a plain array",
+        "y = funcgrad.numpy.zeros(n), or np.zeros_like(x), for y = np.zeros(n); or y = funcgrad.numpy.at(y)[i].set(v)",
+    ),
     "__array__": (
         "NumPy",
         "a plain array",
-        "np.stack([a, b]) instead of np.array([a, b]); funcgrad.numpy.zeros(n), or x.at[i].set(v), "
-        "instead of np.zeros(n)[i] = v",
+        "np.stack([a, b]), or funcgrad.numpy.array([a, b]), for np.array([a, b]); "
+        "funcgrad.numpy.zeros(n) for an np.zeros(n) that is written to; funcgrad.stop_gradient(x) for a value alone",
     ),
 }
 

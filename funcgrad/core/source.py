@@ -125,3 +125,8 @@ def _assigned_name(code: CodeType, lasti: int) -> str | None:
 
 
 _STORES = {"STORE_FAST", "STORE_NAME", "STORE_DEREF", "STORE_GLOBAL"}
+
+
+def assigns_elements(place: Place | None) -> bool:
+    """Whether the code at a place is `a[index] = ...`."""
+    return place is not None and dis.opname[place[0].co_code[place[1]]] in ("STORE_SUBSCR", "STORE_SLICE")

@@ -19,7 +19,16 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import EscapedTracerError, TracedBranchError, TracedConversionError, TracedIndexError
-from funcgrad.core.source import Place, current_place, internal_files, place_above, read_source, replay, replaying
+from funcgrad.core.source import (
+    Place,
+    assigns_elements,
+    current_place,
+    internal_files,
+    place_above,
+    read_source,
+    replay,
+    replaying,
+)
 
 _levels = itertools.count(1)
 _getframe = sys._getframe
@@ -293,7 +302,10 @@ def describe(x: Tracer) -> str:
 
 def conversion_error(x: Tracer, use: str) -> TracedConversionError:
     """The error for reading a traced value in a way that would cut it off from its derivative."""
-    return TracedConversionError(x.recording.name, describe(x), use, read_source(current_place()))
+    place = current_place()
+    if assigns_elements(place):
+        use = "assignment"
+    return TracedConversionError(x.recording.name, describe(x), use, read_source(place))
 
 
 def escaped_error(x: Tracer) -> EscapedTracerError:

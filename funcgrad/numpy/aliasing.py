@@ -65,7 +65,7 @@ class Alias:
         places = self._of_array(numbers)
         if not places.flags.writeable:
             raise ValueError("assignment destination is read-only")
-        if places.size == numbers.size and places.flags.c_contiguous:
+        if places.size == numbers.size and places.flags.c_contiguous and np.may_share_memory(places, numbers):
             return reshape(v, base.shape)
         flat = scatter_set(reshape(base, (base.size,)), reshape(v, (v.size,)), Index((ARRAY,)), places.ravel())
         return reshape(flat, base.shape)
@@ -75,14 +75,16 @@ class Alias:
 
     def is_view(self) -> bool:
         """Whether NumPy makes a view here; where there is no value to see it by, of a base in C order."""
-        return np.may_share_memory(_layout(self.base), self._of_array(_layout(self.base)))
+        base = layout_of(self.base)
+        return np.may_share_memory(base, self._of_array(base))
 
 
-def _layout(x: Any) -> Any:
+def layout_of(x: Any) -> Any:
+    """An array that lies in memory as x does if what it is a view of is in C order."""
     alias = x.alias
     if alias is None or alias.base is None:
-        return np.empty(x.shape, np.bool_)
-    return alias._of_array(_layout(alias.base))
+        return np.empty(x.shape, x.dtype)
+    return alias._of_array(layout_of(alias.base))
 
 
 def view_of(x: Any, make: Make, write: Callable[[Any, Any], Any] | None = None) -> Any:
@@ -176,6 +178,14 @@ def _has_value(x: Any) -> bool:
     while type(x) is Tracer:
         x = x.value
     return type(x) is not ShapedArray
+
+
+def is_number(x: Tracer) -> bool:
+    """Whether x stands for a NumPy or Python number, which is immutable; without a value an array without axes does."""
+    value: Any = x
+    while type(value) is Tracer:
+        value = value.value
+    return value.shape == () if type(value) is ShapedArray else not isinstance(value, np.ndarray)
 
 
 # Plain arrays in handles ---------------------------------------------------------------------------------------------

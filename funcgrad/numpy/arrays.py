@@ -10,6 +10,7 @@ import numpy as np
 
 from funcgrad.core.avals import get_aval
 from funcgrad.core.tracing import CONSTANTS, Tracer, conversion_error
+from funcgrad.numpy.aliasing import layout_of
 from funcgrad.numpy.protocol import holds_tracer, implements, method
 from funcgrad.primitives.shaping import stack
 from funcgrad.primitives.structural import broadcast_to, cast, reshape
@@ -288,9 +289,9 @@ def array_nbytes(self: Tracer) -> int:
 
 
 def layout(x: Any) -> np.ndarray[Any, Any]:
-    """An array that lies in memory as x does; in C order where x has no value."""
+    """An array that lies in memory as x does; where x has no value, as if what it is a view of were in C order."""
     value = concrete(x)
-    return value if isinstance(value, np.ndarray) else np.empty(x.shape, x.dtype)
+    return value if isinstance(value, np.ndarray) else layout_of(x)
 
 
 @_property("strides")

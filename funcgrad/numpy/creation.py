@@ -83,9 +83,12 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
 
 
 @functools.wraps(np.full_like)
-def full_like(a: Any, fill_value: Any, *args: Any, **kwargs: Any) -> Any:
+def full_like(a: Any, fill_value: Any, dtype: Any = None, *args: Any, shape: Any = None, **kwargs: Any) -> Any:
     """NumPy's full_like; the value may be traced."""
-    return _new(np.full_like(a, as_array(fill_value) if holds_tracer([fill_value]) else fill_value, *args, **kwargs))
+    if not holds_tracer([fill_value]):
+        numpy_function: Any = np.full_like
+        return _new(numpy_function(a, fill_value, dtype, *args, shape=shape, **kwargs))
+    return full(a.shape if shape is None else shape, fill_value, a.dtype if dtype is None else dtype)
 
 
 @functools.wraps(np.array)
@@ -109,7 +112,7 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, *
 
 
 @functools.wraps(np.copy)
-def copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
+def copy(a: Any, order: Any = "K", subok: Any = False) -> Any:
     """NumPy's copy."""
     return fresh(a) if type(a) is Tracer else _new(np.copy(a, order, subok))
 

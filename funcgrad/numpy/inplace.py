@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.core.avals import ShapedArray
 from funcgrad.core.tracing import CONSTANTS, Tracer, conversion_error, held
-from funcgrad.numpy.aliasing import update, write_plain
+from funcgrad.numpy.aliasing import is_number, update, write_plain
 from funcgrad.numpy.arrays import as_array, concrete
 from funcgrad.numpy.indexing import along_axis, basic, positions
 from funcgrad.numpy.protocol import implements, is_weak, method
@@ -36,8 +35,9 @@ def setitem(self: Tracer, index: Any, v: Any) -> None:
         if type(plain_v) is not Tracer and plain_index is not Tracer:
             write_plain(self, lambda x: operator.setitem(x, plain_index, plain_v))
             return
-    if _is_number(self):
-        raise TypeError(f"{type(concrete(self)).__name__!r} object does not support item assignment")
+    if is_number(self):
+        kind = type(concrete(self)) if is_weak(self) else self.dtype.type
+        raise TypeError(f"{_type_name(kind)!r} object does not support item assignment")
     update(self, assigned(self, index, v))
 
 
@@ -61,10 +61,8 @@ def _plain_index(index: Any) -> Any:
     return index
 
 
-def _is_number(x: Tracer) -> bool:
-    """Whether x stands for a NumPy or Python number, which is immutable; without a value an array without axes does."""
-    value = concrete(x)
-    return value.shape == () if type(value) is ShapedArray else not isinstance(value, np.ndarray)
+def _type_name(kind: type) -> str:
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 # x += y --------------------------------------------------------------------------------------------------------------
@@ -77,30 +75,32 @@ def _augmented(ufunc: np.ufunc, function: Callable[[Any, Any], Any]) -> Callable
             if type(plain) is not Tracer and not (isinstance(plain, list) and type(as_array(plain)) is Tracer):
                 write_plain(self, lambda x: ufunc(x, plain, out=x))
                 return self
-        elif _is_number(self):
+        elif is_number(self):
             return NotImplemented  # Python then rebinds the name, and no other
-        y = function(held(self), other)
+        try:
+            y = function(held(self), other)
+        except ValueError:
+            _refuse(ufunc, self, other)
+            raise
         if y is NotImplemented:
             return y
-        _check_output(ufunc, self, other, y)
+        if y.shape != self.shape or not np.can_cast(y.dtype, self.dtype, "same_kind"):
+            _refuse(ufunc, self, other)
         update(self, cast(y, self.dtype))
         return self
 
     return augment
 
 
-def _check_output(ufunc: np.ufunc, x: Tracer, other: Any, y: Any) -> None:
-    """NumPy's errors for an in-place operation whose result does not fit."""
-    dtype = x.dtype
-    if y.shape == x.shape and (y.dtype == dtype or np.can_cast(y.dtype, dtype, "same_kind")):
-        return
-    out = np.lib.stride_tricks.as_strided(np.ones(1, dtype), x.shape, (0,) * len(x.shape))
+def _refuse(ufunc: np.ufunc, x: Tracer, other: Any) -> None:
+    """NumPy's errors for an in-place operation whose result does not fit: it is asked with arrays of one element."""
+    out = np.lib.stride_tricks.as_strided(np.ones(1, x.dtype), x.shape, (0,) * len(x.shape))
     if is_weak(other):
         second = other if type(other) is not Tracer else other.dtype.type(1).item()
     else:
         other = as_array(other)
         second = np.broadcast_to(np.ones((), other.dtype), other.shape)
-    ufunc(np.broadcast_to(np.ones((), dtype), x.shape), second, out=out)
+    ufunc(np.broadcast_to(np.ones((), x.dtype), x.shape), second, out=out)
 
 
 _AUGMENTED: dict[str, tuple[np.ufunc, Callable[[Any, Any], Any]]] = {
@@ -165,11 +165,13 @@ def _target(x: Any, *values: Any) -> Any:
 
     Raises:
         TracedConversionError: it is a plain array, and a value traced.
+        TypeError: it is a number.
     """
     if type(x) is Tracer:
+        if is_number(x):
+            raise TypeError(f"argument 1 must be numpy.ndarray, not {x.dtype.type.__name__}")
         return x
-    traced = next(v for v in values if type(v) is Tracer)
-    raise conversion_error(traced, "__array__")
+    raise conversion_error(next(v for v in values if type(v) is Tracer), "out")
 
 
 def _repeated(values: Any, size: int) -> Any:

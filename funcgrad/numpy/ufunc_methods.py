@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from funcgrad.core.avals import get_aval
 from funcgrad.core.errors import UnsupportedFunctionError
 from funcgrad.core.tracing import Tracer, conversion_error, held
-from funcgrad.numpy.aliasing import update
+from funcgrad.numpy.aliasing import is_number, update
 from funcgrad.numpy.arrays import as_array
 from funcgrad.numpy.protocol import (
     array_ufunc,
@@ -141,6 +141,8 @@ def _delivered(y: Any, out: Any, where: Any) -> Any:
     if where is not True:
         y = select(where, y, held(out))
     if type(out) is Tracer:
+        if is_number(out):
+            raise TypeError("return arrays must be of ArrayType")
         update(out, broadcast_to(y, out.shape))
     elif type(y) is Tracer:
         raise conversion_error(y, "out")
