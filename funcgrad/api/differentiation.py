@@ -45,8 +45,9 @@ class _value_and_grad(Transformed[P, R]):
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         super().__init__(function, **options)
         # The place of the only argument, where nothing else is asked for: then the short way may be taken.
-        simple = type(self.argnums) is int and self.argnums >= 0 and not self.holomorphic and not self.has_aux
-        self._position = self.argnums if simple else sys.maxsize
+        argnum = self.argnums
+        simple = not self.holomorphic and not self.has_aux
+        self._position = argnum if type(argnum) is int and argnum >= 0 and simple else sys.maxsize
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         value, aux, gradient = self._differentiate(args, kwargs)
