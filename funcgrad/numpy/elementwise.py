@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 import operator
 from typing import Any
@@ -13,9 +12,9 @@ from funcgrad.core.primitive import bind
 from funcgrad.core.tracing import Tracer, held
 from funcgrad.numpy.aliasing import update, view_of
 from funcgrad.numpy.arrays import as_array, fresh
-from funcgrad.numpy.protocol import implements, is_weak, method
+from funcgrad.numpy.protocol import as_operand, implements, is_weak, method
 from funcgrad.numpy.reductions import stored
-from funcgrad.primitives import complex, rounding, special
+from funcgrad.primitives import comparison, complex, rounding, special
 from funcgrad.primitives.masking import select
 from funcgrad.primitives.structural import cast
 
@@ -178,15 +177,7 @@ def _replaced(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
 @implements(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1.0e-5, atol: Any = 1.0e-8, equal_nan: Any = False) -> Any:
     """NumPy's isclose."""
-    x, y, atol, rtol = (a if isinstance(a, (int, float, builtins.complex)) else as_array(a) for a in (a, b, atol, rtol))
-    y = float(y) if isinstance(y, int) else y
-    if not isinstance(y, (float, builtins.complex)):
-        y = cast(y, np.result_type(y.dtype, 1.0))
-    with np.errstate(invalid="ignore"):
-        result = (np.less_equal(abs(x - y), atol + rtol * abs(y)) & np.isfinite(y)) | (x == y)
-        if equal_nan:
-            result = result | (np.isnan(x) & np.isnan(y))
-    return result
+    return comparison.isclose(*map(as_operand, (a, b, rtol, atol)), bool(equal_nan))
 
 
 @implements(np.allclose)

@@ -118,6 +118,18 @@ def signbit(x: Any) -> Any:
     return bind(signbit_p, x)
 
 
+# isclose: y = |x1 - x2| <= atol + rtol |x2| ------------------------------------------------------------------------
+
+isclose_p = comparison(
+    "isclose", np.equal, implementation=np.isclose, result_dtype=lambda x1, x2, rtol, atol: np.dtype(np.bool_)
+)
+
+
+def isclose(x1: Any, x2: Any, rtol: Any, atol: Any, equal_nan: bool) -> Any:
+    """Whether x1 is x2 within a tolerance, as NumPy sees it."""
+    return bind(isclose_p, x1, x2, rtol, atol, equal_nan=equal_nan)
+
+
 # bitwise_and, bitwise_or, bitwise_xor, invert, shifts, bitwise_count -----------------------------------------------
 
 bitwise_and_p = comparison("bitwise_and", np.bitwise_and, operator=operator.and_)

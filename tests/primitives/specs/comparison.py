@@ -37,6 +37,14 @@ ROWS = [
         row(name, getattr(comparison, name), getattr(np, name), one(), NUMBERS, order=0)
         for name in ("logical_not", "isnan", "isinf", "isfinite")
     ],
+    row(
+        "isclose",
+        lambda x1, x2: comparison.isclose(x1, x2, 0.1, 1e-8, False),
+        lambda x1, x2: np.isclose(x1, x2, 0.1),
+        two(1.0, 1.3),
+        NUMBERS,
+        order=0,
+    ),
     row("signbit", comparison.signbit, np.signbit, one(), FLOATS, order=0),
     *[
         row(name, getattr(comparison, name), getattr(np, name), integers, (*INTEGERS, np.bool_), order=0)
