@@ -63,7 +63,7 @@ class Kernel:
 
     def is_on_disk(self) -> bool:
         """Whether numba's cache holds a compiled form of the function."""
-        folder = getattr(self.dispatcher.stats, "cache_path", None)
+        folder = getattr(getattr(self.dispatcher, "stats", None), "cache_path", None)
         return folder is not None and any(Path(folder).glob(f"*{self.function.__qualname__}-*.nbi"))
 
     def __call__(self, *args: Any) -> Any:

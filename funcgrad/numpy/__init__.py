@@ -32,6 +32,7 @@ from funcgrad.numpy import (
     rearranging,
     reductions,
     selection,
+    sets,
     signals,
     sorting,
     statistics,
