@@ -81,7 +81,9 @@ def stored(y: Any, out: Any, ufunc_name: str) -> Any:
 def any_true(x: Any) -> bool:
     """Whether a condition holds somewhere, for a warning or an error; False where there is no value to look at."""
     value = concrete(x)
-    return isinstance(value, (bool, np.bool_, np.ndarray)) and bool(np.any(value))
+    if isinstance(value, np.ndarray):
+        return bool(np.any(value))
+    return isinstance(value, (bool, np.bool_)) and bool(value)
 
 
 def _given(argument: Any, default: Any = None) -> bool:

@@ -40,10 +40,11 @@ def _batch(this: Callable[[], Primitive]) -> Rule:
 
 def _average_ties(y: Any, values: Any) -> Any:
     """y with each run of equal `values` along the last axis replaced by its mean."""
-    starts = np.ones(values.shape, np.bool_)
-    np.not_equal(values[..., 1:], values[..., :-1], out=starts[..., 1:])
-    if np.logical_and.reduce(starts, None):
+    same = values[..., 1:] == values[..., :-1]
+    if not np.logical_or.reduce(same, None):
         return y
+    starts = np.ones(values.shape, np.bool_)
+    np.logical_not(same, out=starts[..., 1:])
     (first,) = np.nonzero(starts.ravel())
     length = np.diff(first, append=values.size)
     mean = np.add.reduceat(y.ravel(), first) / length
@@ -51,6 +52,12 @@ def _average_ties(y: Any, values: Any) -> Any:
 
 
 def _reorder_implementation(x: Any, order: Any, values: Any, axis: int, inverse: bool) -> Any:
+    if x.ndim == 1:
+        if not inverse:
+            return _average_ties(x[order], values)
+        y = np.empty(x.shape, x.dtype)
+        y[order] = _average_ties(x, values)
+        return y
     x, order, values = (np.moveaxis(array, axis, -1) for array in (x, order, values))
     if inverse:
         y = np.empty(x.shape, x.dtype)
