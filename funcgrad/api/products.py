@@ -10,7 +10,7 @@ import numpy as np
 
 from funcgrad.api.arguments import Selected, name_of, native
 from funcgrad.api.outputs import split_aux
-from funcgrad.api.results import fresh, lower_tree, zeros_for
+from funcgrad.api.results import fresh, lower_tree, own, zeros_for
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import DifferentiationError, TreeMismatchError, message
 from funcgrad.core.jaxpr import Jaxpr
@@ -145,16 +145,16 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     selected = Selected("vjp", f, tuple(range(len(primals))), primals, {}, allow_int=True, complex_inputs=True)
     recording = Recording("vjp", f, False, True)
     try:
-        leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
+        leaves = selected.with_traced([recording.input(own(selected.leaves[i])) for i in selected.traced])
         out, aux = _call("vjp", selected, f, leaves, has_aux)
         lowered, out_tree = _lower(f"vjp({name_of(f)})", recording, out)
-        aux = lower_tree(recording, aux)
+        aux = tree_map(own, lower_tree(recording, aux))
         kept = copy.copy(recording)  # for the pullback alone: tracers that are still around have escaped
     finally:
         recording.close()
     values = [y for y, _ in lowered]
     pullback = Pullback(f"vjp({name_of(f)})", kept, [i for _, i in lowered], out_tree, values, selected)
-    result = tree_unflatten(out_tree, values)
+    result = tree_unflatten(out_tree, map(own, values))
     return (result, pullback, aux) if has_aux else (result, pullback)
 
 
@@ -280,12 +280,12 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
     selected = Selected("linearize", f, tuple(range(len(primals))), primals, {}, allow_int=True, complex_inputs=True)
     recording = Recording("linearize", f, False, True)
     try:
-        leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
+        leaves = selected.with_traced([recording.input(own(selected.leaves[i])) for i in selected.traced])
         out, aux = _call("linearize", selected, f, leaves, has_aux)
         lowered, out_tree = _lower(f"linearize({name_of(f)})", recording, out)
         jaxpr = linear_part(recording, lowered)
-        result = tree_unflatten(out_tree, [y for y, _ in lowered])
-        aux = lower_tree(recording, aux)
+        result = tree_unflatten(out_tree, [own(y) for y, _ in lowered])
+        aux = tree_map(own, lower_tree(recording, aux))
     finally:
         recording.close()
     linear = LinearMap(f"linearize({name_of(f)})", jaxpr, selected, tree_flatten(primals)[1], out_tree)

@@ -32,6 +32,11 @@ def _owner(x: Any) -> Any:
     return x
 
 
+def own(x: Any) -> Any:
+    """An array that the caller may write to, as it is now: for what is read again after the call."""
+    return x.copy() if type(x) is np.ndarray else x
+
+
 def zeros_for(x: Any) -> Any:
     """The zero derivative in x: x's shape, floating point."""
     aval = get_aval(x)

@@ -126,6 +126,21 @@ class EscapedTracerError(FuncgradError, RuntimeError):
         )
 
 
+class CapturedArrayError(FuncgradError, RuntimeError):
+    """A plain array was written to after a recorded function had used it, and before its derivative was computed."""
+
+    def __init__(self, name: str, value: str, where: Source | None) -> None:
+        super().__init__(
+            message(
+                f"{name} used an array that was then modified in place.",
+                value=value,
+                where=where,
+                why="the derivative needs the elements as they were there.",
+                fix="use array.copy() there, or write array = array * 2 for array *= 2.",
+            )
+        )
+
+
 class ArgumentError(FuncgradError, ValueError):
     """An argument of a transformation does not fit the function."""
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.avals import ShapedArray, get_aval
+from funcgrad.core.capturing import SMALL, Sample, check_samples, sample
 from funcgrad.core.errors import EscapedTracerError, TracedBranchError, TracedConversionError, TracedIndexError
 from funcgrad.core.source import (
     Place,
@@ -31,6 +32,7 @@ from funcgrad.core.source import (
 )
 
 _levels = itertools.count(1)
+_ndarray = np.ndarray  # looked up on the hot path
 _getframe = sys._getframe
 
 # (primitive, params, xs, ids, y, first_id, place): operands' values and variable numbers (None: a constant),
@@ -59,6 +61,7 @@ class Recording:
         "nested",
         "place",
         "plain",
+        "samples",
         "size",
         "transformation",
     )
@@ -82,6 +85,7 @@ class Recording:
         self.equations: list[RecordedEquation] | None = []
         self.inputs: list[Any] = []
         self.guards: list[Place | None] = []
+        self.samples: list[Sample] = []
         # The user's line, while one of NumPy's functions is at work for it.
         self.place: Place | None = None
         self.size = 0
@@ -112,6 +116,13 @@ class Recording:
             frame = _getframe(2)
             code = frame.f_code
             place = place_above(frame) if internal_files[code.co_filename] else (code, frame.f_lasti)
+        if None in ids:
+            i = ids.index(None)
+            x = xs[i]
+            if type(x) is _ndarray and len(ids) == 2 and x.size <= SMALL:
+                xs = (xs[0], x.copy()) if i else (x.copy(), xs[1])  # `captured`, in short
+            elif type(x) is _ndarray or len(ids) > 2:
+                xs = self.captured(xs, ids, place)
         first = self.size
         self.size = first + 1
         self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
@@ -120,6 +131,8 @@ class Recording:
     def append(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any) -> Any:
         """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
         place = self.place or (replay.place if replaying else None) or place_above(_getframe(2))
+        if self.differentiating and None in ids:
+            xs = self.captured(xs, ids, place)
         first = self.size
         self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
         if primitive.multiple_results:
@@ -127,6 +140,25 @@ class Recording:
             return tuple([Tracer(self, first + i, value, place) for i, value in enumerate(y)])
         self.size = first + 1
         return Tracer(self, first, y, place)
+
+    def captured(self, xs: Sequence[Any], ids: Sequence[int | None], place: Place | None) -> tuple[Any, ...]:
+        """Operands, safe from what the user's code does later to the plain arrays among them."""
+        kept = list(xs)
+        for i, x in enumerate(xs):
+            if type(x) is _ndarray and ids[i] is None:
+                if x.size <= SMALL:
+                    kept[i] = x.copy()
+                elif x.flags.writeable:
+                    self.samples.append(sample(x, place))
+        return tuple(kept)
+
+    def check_captured(self) -> None:
+        """Check, before a derivative is computed, that large arrays are what they were when they were used.
+
+        Raises:
+            CapturedArrayError: naming the line that used one that is not.
+        """
+        check_samples(self.name, self.samples)
 
     def lower(self, x: Any) -> tuple[Any, int | None]:
         """The value one level down and the variable's number; `(x, None)` for what this recording does not trace."""

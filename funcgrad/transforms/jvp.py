@@ -16,6 +16,8 @@ def push_forward(recording: Recording, tangents: Sequence[Any], out_ids: Sequenc
     """
     equations = recording.equations
     assert equations is not None
+    if recording.samples:
+        recording.check_captured()
     x_dots: list[Any] = [*tangents, *[None] * (recording.size - len(tangents))]
     last_uses = {number: i for i, equation in enumerate(equations) for number in equation[3]}
     last_uses.update(dict.fromkeys(out_ids, len(equations)))

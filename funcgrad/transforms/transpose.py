@@ -47,6 +47,8 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
     Returns:
         The cotangents of the inputs; None is zero.
     """
+    if recording.samples:
+        recording.check_captured()
     nested = recording.nested
     outer = begin_replay() if nested else None
     try:
