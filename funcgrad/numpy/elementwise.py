@@ -177,7 +177,8 @@ def _replaced(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
 @implements(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1.0e-5, atol: Any = 1.0e-8, equal_nan: Any = False) -> Any:
     """NumPy's isclose."""
-    return comparison.isclose(*map(as_operand, (a, b, rtol, atol)), bool(equal_nan))
+    a, b, rtol, atol = map(as_operand, (a, b, rtol, atol))
+    return comparison.isclose(a, b, rtol, atol, bool(equal_nan))
 
 
 @implements(np.allclose)

@@ -22,6 +22,7 @@ from funcgrad.primitives.structural import cast_p, reshape_p, truncate_p
 _ndarray = np.ndarray
 _getframe = sys._getframe
 
+C = TypeVar("C", bound=Callable[..., Any])
 F = TypeVar("F", bound=Callable[..., Any] | property)
 
 # What `np.f(...)` calls on traced arguments: a function with np.f's signature.
@@ -32,10 +33,10 @@ ufunc_primitives: dict[np.ufunc, Primitive] = {}
 ufunc_methods: dict[tuple[np.ufunc | None, str], Callable[..., Any]] = {}
 
 
-def implements(*numpy_functions: Any) -> Callable[[F], F]:
+def implements(*numpy_functions: Any) -> Callable[[C], C]:
     """Register what NumPy's functions do with traced arguments."""
 
-    def register(f: F) -> F:
+    def register(f: C) -> C:
         for numpy_function in numpy_functions:
             functions[numpy_function] = f
         return f
@@ -68,9 +69,11 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
                 else:
                     x1, x2 = inputs
                     if type(x1) is _ndarray:
-                        return recording.apply(primitive, NO_PARAMS, (x1, self.value), (None, self.id))
+                        kept = (recording.capture(x1), self.value)
+                        return recording.apply(primitive, NO_PARAMS, (x1, self.value), (None, self.id), kept)
                     if type(x2) is _ndarray:
-                        return recording.apply(primitive, NO_PARAMS, (self.value, x2), (self.id, None))
+                        kept = (self.value, recording.capture(x2))
+                        return recording.apply(primitive, NO_PARAMS, (self.value, x2), (self.id, None), kept)
             return _bind_ufunc(primitive, inputs)
         f = functions.get(ufunc)
         if f is not None:
