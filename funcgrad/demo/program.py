@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from funcgrad import grad, make_jaxpr, tree, value_and_grad
 from funcgrad.demo import digits, figure
 from funcgrad.demo.digits import Digits
 from funcgrad.demo.networks import Array, Layer, binary_cross_entropy, cross_entropy, logits, make_layers
-from funcgrad.demo.training import History, accuracy, train
+from funcgrad.demo.training import BATCH, History, accuracy, train
 
 REQUIRED_ACCURACY = 0.97
 REQUIRED_PRECISION = 1e-6
@@ -62,8 +60,7 @@ def _one_layer(data: Digits) -> tuple[bool, History]:
     print(f"   dloss/db             {_row(gradient.b)}")
     print(f"   (sigmoid(z) - y)/3   {_row(by_hand)}")
     print(f"   each row of dloss/dw {'equals dloss/db' if right else 'DIFFERS'}\n")
-    print("   the loss as funcgrad records it, and the line that made each value:")
-    _show(make_jaxpr(binary_cross_entropy)(layer, x, y).pretty_print(source_info=True), wrap=False)
+    _show_jaxpr(binary_cross_entropy, layer, x, y)
 
     print('   Now ten such questions to each digit, "is it a 0?" to "is it a 9?":')
     questions = np.eye(10)[data.labels_train]
@@ -90,8 +87,7 @@ def _perceptron(data: Digits) -> tuple[bool, History, Array]:
     count = sum(leaf.size for leaf in tree.leaves(layers))
     print(f"   layers 64 - 256 - 64 - 10, {count} parameters in a list of dataclasses")
     print(f"   {len(data.x_train)} digits to train, {len(data.x_test)} held out\n")
-    print("   the loss as funcgrad records it, for a batch of 128:")
-    _show(repr(make_jaxpr(cross_entropy)(layers, data.x_train[:128], data.labels_train[:128])), wrap=True)
+    _show_jaxpr(cross_entropy, layers, data.x_train[:BATCH], data.labels_train[:BATCH])
     fine = _check_derivative(cross_entropy, layers, data.x_train, data.labels_train)
     layers, history = train(layers, cross_entropy, logits, data, data.labels_train, epochs=80, rate=5e-3, rng=rng)
     scores = logits(layers, data.x_test)
@@ -119,13 +115,19 @@ def _check_derivative(loss: Callable[..., Any], params: Any, *args: Any) -> bool
     return right
 
 
-def _show(text: str, *, wrap: bool) -> None:
-    """Print lines that may be wider than the terminal: wrapped, or cut off where nothing is lost."""
-    width = shutil.get_terminal_size((120, 24)).columns - 4 if sys.stdout.isatty() else 120
-    for line in text.splitlines():
-        rows = textwrap.wrap(line, width, subsequent_indent=" " * 8) if wrap else [line[:width]]
-        print(textwrap.indent("\n".join(rows), "   "))
-    print()
+def _show_jaxpr(loss: Callable[..., Any], *args: Any) -> None:
+    """Print what funcgrad records of a loss, each step under the line of code that asked for it."""
+    print(f"   what funcgrad records of {loss.__name__}, line by line:")
+    jaxpr = make_jaxpr(loss)(*args)
+    head, *steps, outputs = repr(jaxpr).splitlines()
+    print(textwrap.fill(head, 80, initial_indent="   ", subsequent_indent=" " * 14))
+    source = None
+    for eqn, step in zip(jaxpr.equations, steps, strict=True):
+        if eqn.source and eqn.source[:4] != source:
+            source = eqn.source[:4]
+            print(f"     {eqn.source.brief}  {eqn.source.text}")
+        print(f"     {step}")
+    print(f"   {outputs}\n")
 
 
 def _heading(text: str) -> None:

@@ -76,7 +76,8 @@ class Progress:
         from tqdm import tqdm
 
         self.epochs, self.watched = epochs, sys.stderr.isatty()
-        self.bar = tqdm(total=epochs, unit="epoch", desc="   training", disable=not self.watched, dynamic_ncols=True)
+        layout = "   training |{bar}| {n_fmt}/{total_fmt} epochs, {remaining} left{postfix}"
+        self.bar = tqdm(total=epochs, bar_format=layout, disable=not self.watched, dynamic_ncols=True)
 
     def __enter__(self) -> Progress:
         sys.stdout.flush()
