@@ -13,7 +13,7 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import UnsupportedFunctionError
-from funcgrad.core.primitive import NO_PARAMS, Primitive, bind
+from funcgrad.core.primitive import NO_PARAMS, Primitive, bind, bind_binary
 from funcgrad.core.source import internal_files
 from funcgrad.core.tracing import Tracer, held
 from funcgrad.primitives.arithmetic import multiply_p
@@ -74,6 +74,8 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
                     if type(x2) is _ndarray:
                         kept = (self.value, recording.capture(x2))
                         return recording.apply(primitive, NO_PARAMS, (self.value, x2), (self.id, None), kept)
+                    if type(self.value) is _ndarray and type(x1) in OPERANDS and type(x2) in OPERANDS:
+                        return bind_binary(primitive, x1, x2)
             return _bind_ufunc(primitive, inputs)
         f = functions.get(ufunc)
         if f is not None:
