@@ -10,7 +10,7 @@ import numpy as np
 
 from funcgrad.api.arguments import Selected, name_of, native
 from funcgrad.api.outputs import split_aux
-from funcgrad.api.results import fresh, lower_tree, own, zeros_for
+from funcgrad.api.results import fresh, lower_tree, own, snapshot, zeros_for
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import DifferentiationError, TreeMismatchError, message
 from funcgrad.core.jaxpr import Jaxpr
@@ -145,7 +145,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     selected = Selected("vjp", f, tuple(range(len(primals))), primals, {}, allow_int=True, complex_inputs=True)
     recording = Recording("vjp", f, False, True)
     try:
-        leaves = selected.with_traced([recording.input(own(selected.leaves[i])) for i in selected.traced])
+        leaves = selected.with_traced([recording.input(snapshot(selected.leaves[i])) for i in selected.traced])
         out, aux = _call("vjp", selected, f, leaves, has_aux)
         lowered, out_tree = _lower(f"vjp({name_of(f)})", recording, out)
         aux = tree_map(own, lower_tree(recording, aux))

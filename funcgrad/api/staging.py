@@ -103,7 +103,7 @@ def _pass_on_guards(recording: Recording, arrays: Sequence[Any]) -> None:
     """Note with the recordings around a nested one, too, that Python has read values which they trace."""
     for x in arrays:
         while isinstance(x, Tracer):
-            x.recording.guards = [*x.recording.guards, *recording.guards]
+            x.recording.guards += recording.guards
             x = x.value
 
 

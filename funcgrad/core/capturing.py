@@ -8,6 +8,7 @@ finds every array that has been overwritten as a whole, and of those changed in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ def _elements(x: np.ndarray[Any, Any]) -> bytes:
     return x.reshape(-1)[::step].tobytes() if x.flags.c_contiguous else x.flat[::step].tobytes()
 
 
-def check_samples(name: str, samples: list[Sample]) -> None:
+def check_samples(name: str, samples: Sequence[Sample]) -> None:
     """Check that sampled arrays are what they were.
 
     Raises:

@@ -142,9 +142,11 @@ def bind_binary(primitive: Primitive, x1: Any, x2: Any) -> Any:
         recording = x1.recording
         if recording.plain:
             if type(x2) is not Tracer:
-                return recording.apply(primitive, NO_PARAMS, (x1.value, x2), (x1.id, None))
+                kept = (x1.value, recording.capture(x2))
+                return recording.apply(primitive, NO_PARAMS, (x1.value, x2), (x1.id, None), kept)
             if x2.recording is recording:
                 return recording.apply(primitive, NO_PARAMS, (x1.value, x2.value), (x1.id, x2.id))
     elif type(x2) is Tracer and x2.recording.plain:
-        return x2.recording.apply(primitive, NO_PARAMS, (x1, x2.value), (None, x2.id))
+        kept = (x2.recording.capture(x1), x2.value)
+        return x2.recording.apply(primitive, NO_PARAMS, (x1, x2.value), (None, x2.id), kept)
     return bind(primitive, x1, x2)

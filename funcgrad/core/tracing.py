@@ -84,8 +84,8 @@ class Recording:
         self.plain = differentiating and not abstract
         self.equations: list[RecordedEquation] | None = []
         self.inputs: list[Any] = []
-        self.guards: list[Place | None] = []
-        self.samples: list[Sample] = []
+        self.guards: tuple[Place | None, ...] = ()
+        self.samples: tuple[Sample, ...] = ()
         # The user's line, while one of NumPy's functions is at work for it.
         self.place: Place | None = None
         self.size = 0
@@ -106,8 +106,19 @@ class Recording:
         """Note that values of an outer recording take part: from now on primitives are bound one level down."""
         self.nested, self.plain = True, False
 
-    def apply(self, primitive: Any, params: dict[str, Any], xs: tuple[Any, ...], ids: tuple[int | None, ...]) -> Any:
-        """All of `bind` where the recording is `plain`, for a primitive with one result: run it, and record it."""
+    def apply(
+        self,
+        primitive: Any,
+        params: dict[str, Any],
+        xs: tuple[Any, ...],
+        ids: tuple[int | None, ...],
+        kept: tuple[Any, ...] | None = None,
+    ) -> Any:
+        """All of `bind` where the recording is `plain`, for a primitive with one result: run it, and record it.
+
+        Args:
+            kept: The operands to be recorded where they are not `xs`: constant arrays go through `capture`.
+        """
         y = primitive.implementation(*xs, **params) if params else primitive.implementation(*xs)
         if not primitive.differentiable:
             return y
@@ -116,41 +127,36 @@ class Recording:
             frame = _getframe(2)
             code = frame.f_code
             place = place_above(frame) if internal_files[code.co_filename] else (code, frame.f_lasti)
-        if None in ids:
-            i = ids.index(None)
-            x = xs[i]
-            if type(x) is _ndarray and len(ids) == 2 and x.size <= SMALL:
-                xs = (xs[0], x.copy()) if i else (x.copy(), xs[1])  # `captured`, in short
-            elif type(x) is _ndarray or len(ids) > 2:
-                xs = self.captured(xs, ids, place)
         first = self.size
         self.size = first + 1
-        self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
+        self.equations.append((primitive, params, kept or xs, ids, y, first, place))  # type: ignore[union-attr]
         return Tracer(self, first, y, place)
 
     def append(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any) -> Any:
         """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
         place = self.place or (replay.place if replaying else None) or place_above(_getframe(2))
-        if self.differentiating and None in ids:
-            xs = self.captured(xs, ids, place)
-        first = self.size
-        self.equations.append((primitive, params, xs, ids, y, first, place))  # type: ignore[union-attr]
+        first, seen = self.size, y
+        if not self.differentiating:  # a jaxpr is made of types: no traced value is held
+            xs = [x if number is None else None for x, number in zip(xs, ids, strict=True)]
+            seen = tuple(map(get_aval, y)) if primitive.multiple_results else get_aval(y)
+        elif None in ids:
+            xs = [x if number is not None else self.capture(x) for x, number in zip(xs, ids, strict=True)]
+        self.equations.append((primitive, params, xs, ids, seen, first, place))  # type: ignore[union-attr]
         if primitive.multiple_results:
             self.size = first + len(y)
             return tuple([Tracer(self, first + i, value, place) for i, value in enumerate(y)])
         self.size = first + 1
         return Tracer(self, first, y, place)
 
-    def captured(self, xs: Sequence[Any], ids: Sequence[int | None], place: Place | None) -> tuple[Any, ...]:
-        """Operands, safe from what the user's code does later to the plain arrays among them."""
-        kept = list(xs)
-        for i, x in enumerate(xs):
-            if type(x) is _ndarray and ids[i] is None:
-                if x.size <= SMALL:
-                    kept[i] = x.copy()
-                elif x.flags.writeable:
-                    self.samples.append(sample(x, place))
-        return tuple(kept)
+    def capture(self, x: Any) -> Any:
+        """A constant operand, safe from what the user's code does to it later if it is a plain array."""
+        if type(x) is not _ndarray:
+            return x
+        if x.size <= SMALL:
+            return x.copy()
+        if x.flags.writeable:
+            self.samples += (sample(x, self.place or current_place()),)
+        return x
 
     def check_captured(self) -> None:
         """Check, before a derivative is computed, that large arrays are what they were when they were used.
@@ -272,7 +278,7 @@ class Tracer:
             raise _missing_value_error(self, use)
         if self.recording is CONSTANTS:
             return value
-        self.recording.guards.append(current_place())
+        self.recording.guards += (current_place(),)
         return value._read(use) if type(value) is Tracer else value
 
     def __repr__(self) -> str:

@@ -17,6 +17,8 @@ from funcgrad.numpy.arrays import as_array
 from funcgrad.numpy.protocol import OPERANDS, is_weak, method
 from funcgrad.primitives import arithmetic, comparison, contractions, powers, rounding
 
+_ndarray = np.ndarray  # looked up on the hot path
+
 
 def operand(x: Any) -> Any:
     """x as an operand of a primitive: lists and array-likes become arrays; NotImplemented for what is none."""
@@ -36,6 +38,9 @@ def _binary(primitive: Primitive) -> tuple[Callable[[Tracer, Any], Any], Callabl
             kind = type(other)  # a list may have held tracers
         recording = self.recording
         if recording.plain:
+            if kind is _ndarray:
+                kept = (self.value, recording.capture(other))
+                return recording.apply(primitive, NO_PARAMS, (self.value, other), (self.id, None), kept)
             if kind is not Tracer:
                 return recording.apply(primitive, NO_PARAMS, (self.value, other), (self.id, None))
             if other.recording is recording:

@@ -24,7 +24,6 @@ Shape = tuple[int, ...]
 # What NumPy itself puts for an argument that was not given.
 NOTHING: Any = np._NoValue
 ALL_AXES: tuple[Shape, ...] = tuple(tuple(range(rank)) for rank in range(65))
-_OVER_ALL_AXES = tuple({"axes": axes, "keepdims": False} for axes in ALL_AXES)
 
 
 def reduced_axes(axis: Any, rank: int) -> Shape:
@@ -112,7 +111,7 @@ def sum_(
     """np.sum."""
     if type(a) is Tracer and dtype is None and out is None and initial is NOTHING and where is NOTHING:
         if axis is None and keepdims is NOTHING:
-            return bind_unary(reduce_sum_p, a, _OVER_ALL_AXES[len(a.shape)])
+            return bind_unary(reduce_sum_p, a)
         return bind_unary(reduce_sum_p, a, {"axes": reduced_axes(axis, len(a.shape)), "keepdims": keeping(keepdims)})
     a = as_array(a)
     dtype = _accumulator(dtype, out)

@@ -205,12 +205,17 @@ def select(pred: Any, x1: Any, x2: Any) -> Any:
         if type(x1) is Tracer:
             recording = x1.recording
             if recording.plain:
+                capture = recording.capture
                 if type(x2) is not Tracer:
-                    return recording.apply(select_p, NO_PARAMS, (pred, x1.value, x2), (None, x1.id, None))
+                    kept = (capture(pred), x1.value, capture(x2))
+                    return recording.apply(select_p, NO_PARAMS, (pred, x1.value, x2), (None, x1.id, None), kept)
                 if x2.recording is recording:
-                    return recording.apply(select_p, NO_PARAMS, (pred, x1.value, x2.value), (None, x1.id, x2.id))
+                    kept = (capture(pred), x1.value, x2.value)
+                    return recording.apply(select_p, NO_PARAMS, (pred, x1.value, x2.value), (None, x1.id, x2.id), kept)
         elif type(x2) is not Tracer:
             return _where(pred, x1, x2)
         elif x2.recording.plain:
-            return x2.recording.apply(select_p, NO_PARAMS, (pred, x1, x2.value), (None, None, x2.id))
+            capture = x2.recording.capture
+            kept = (capture(pred), capture(x1), x2.value)
+            return x2.recording.apply(select_p, NO_PARAMS, (pred, x1, x2.value), (None, None, x2.id), kept)
     return bind(select_p, pred, x1, x2)

@@ -180,7 +180,7 @@ def batch_to_rank(x: Any, dim: int, rank: int) -> Any:
     return reshape(x, (shape[0], *(1,) * (rank + 1 - len(shape)), *shape[1:]))
 
 
-# reduce_sum: sum over axes -----------------------------------------------------------------------------------------
+# reduce_sum: sum over axes; without parameters over all --------------------------------------------------------------
 
 
 def reduced_shape(shape: Shape, axes: Shape, keepdims: bool) -> Shape:
@@ -200,29 +200,38 @@ def spread(y: Any, shape: Shape, axes: Shape, keepdims: bool) -> Any:
 _sum: Any = np.add.reduce
 
 
-def _reduce_sum_abstract(x: ShapedArray, axes: Shape, keepdims: bool, dtype: Any = None) -> ShapedArray:
+def _reduce_sum_implementation(x: Any, axes: Shape | None = None, keepdims: bool = False, dtype: Any = None) -> Any:
+    return _sum(x, axes, dtype, None, keepdims)
+
+
+def _reduce_sum_abstract(
+    x: ShapedArray, axes: Shape | None = None, keepdims: bool = False, dtype: Any = None
+) -> ShapedArray:
     dtype = np.add.reduce(np.empty(0, x.dtype), dtype=dtype).dtype
-    return ShapedArray(reduced_shape(x.shape, axes, keepdims), dtype)
+    return ShapedArray(() if axes is None else reduced_shape(x.shape, axes, keepdims), dtype)
 
 
-def _reduce_sum_transpose(ct: Any, x: Any, axes: Shape, keepdims: bool, dtype: Any = None) -> Any:
+def _reduce_sum_transpose(
+    ct: Any, x: Any, axes: Shape | None = None, keepdims: bool = False, dtype: Any = None
+) -> Any:
     if dtype is not None:
         ct = cast(ct, tangent_dtype(x))
     if type(ct) is _float64 and type(x) is _ndarray and x.size <= _FILLED_SIZE:
         y = _empty(x.shape)  # the gradient of nearly every loss begins here
         y.fill(ct)
         return y
-    return spread(ct, x.shape, axes, keepdims)
+    return broadcast_to(ct, x.shape) if axes is None else spread(ct, x.shape, axes, keepdims)
 
 
 def _reduce_sum_batch(size: int, xs: Sequence[Any], dims: Sequence[int], params: dict[str, Any]) -> tuple[Any, int]:
     x = moveaxis(xs[0], dims[0], 0)
-    return bind(reduce_sum_p, x, **{**params, "axes": tuple(axis + 1 for axis in params["axes"])}), 0
+    axes = params.get("axes", range(len(x.shape) - 1))
+    return bind(reduce_sum_p, x, **{"keepdims": False, **params, "axes": tuple(axis + 1 for axis in axes)}), 0
 
 
 reduce_sum_p = linear(
     "reduce_sum",
-    implementation=lambda x, axes, keepdims, dtype=None: _sum(x, axes, dtype, None, keepdims),
+    implementation=_reduce_sum_implementation,
     abstract=_reduce_sum_abstract,
     transpose=_reduce_sum_transpose,
     batch=_reduce_sum_batch,
