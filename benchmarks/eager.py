@@ -104,7 +104,9 @@ def _bound(f: Callable[..., Any], *args: Any) -> Callable[[], Any]:
     return lambda: f(*args)
 
 
-def measure(name: str, by_hand: Callable[[], tuple[Any, Any]], calls: Implementations, smoke: bool) -> dict[str, Timing]:
+def measure(
+    name: str, by_hand: Callable[[], tuple[Any, Any]], calls: Implementations, smoke: bool
+) -> dict[str, Timing]:
     """Check every implementation's gradient, then time all in turn."""
     expected = by_hand()[1]
     for library, call in calls.items():
@@ -122,7 +124,10 @@ def main() -> None:
     small = RNG.normal(size=(5,))
     workloads = {
         "grad of sum(tanh(x @ w)**2), x 8x5": (_bound(layer_by_hand, W, X), implementations(layer, (W, X))),
-        f"grad of {EQUATIONS} equations on 5 elements": (_bound(chain_by_hand, small), implementations(chain, (small,))),
+        f"grad of {EQUATIONS} equations on 5 elements": (
+            _bound(chain_by_hand, small),
+            implementations(chain, (small,)),
+        ),
     }
     versions = environment("autograd", "torch", "jax")
     print("  ".join(f"{key} {value}" for key, value in versions.items()))

@@ -29,10 +29,12 @@ class ShapedArray:
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         size = 1
         for n in self.shape:
             size *= n
@@ -66,11 +68,11 @@ def get_aval(x: Any) -> ShapedArray:
     if kind in _PYTHON_AVALS:
         return _PYTHON_AVALS[kind]
     if kind is ShapedArray:
-        return x  # type: ignore[no-any-return]
+        return x
     aval = getattr(x, "aval", None)
     if aval is None:
         raise TypeError(f"{x!r} of type {kind.__name__} is not an array or a number")
-    return aval  # type: ignore[no-any-return]
+    return aval
 
 
 _PYTHON_AVALS = {

@@ -104,10 +104,12 @@ class Jaxpr:
 
     @property
     def in_avals(self) -> list[ShapedArray]:
+        """The inputs' types."""
         return [v.aval for v in self.inputs]
 
     @property
     def out_avals(self) -> list[ShapedArray]:
+        """The outputs' types."""
         return [v.aval for v in self.outputs]
 
     def pretty_print(self, *, source_info: bool = False) -> str:

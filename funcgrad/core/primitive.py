@@ -12,6 +12,10 @@ from funcgrad.core.avals import get_aval
 from funcgrad.core.tracing import CONSTANTS, Recording, Tracer, escaped_error, held
 
 
+def _missing_rule(*args: Any) -> Any:
+    raise NotImplementedError("a primitive lacks a rule that was asked for")
+
+
 class Primitive:
     """An operation with all its rules; made by one of the five declarations in `primitives/kinds.py`.
 
@@ -27,7 +31,8 @@ class Primitive:
         batch: `(size, xs, dims, params) -> (y, dim)`; a dim is an axis, or None for the same value in all rows.
         is_linear: Whether it is linear in the operands at these positions taken together, the others held fixed.
         inline: Evaluated equation by equation where a derivative is wanted.
-        derivatives: Of an elementwise one, for each operand the map `(t, y, *xs, **params) -> t * dy/dx_i`; None is zero.
+        derivatives: Of an elementwise one, for each operand the map `(t, y, *xs, **params) -> t * dy/dx_i`; None is
+            zero.
         structural: Whether it only moves, repeats and sums elements: linear, its coefficients 0 and 1.
     """
 
@@ -55,9 +60,9 @@ class Primitive:
         multiple_results: bool = False,
         differentiable: bool = True,
         is_linear: Callable[[list[int]], bool] = lambda active: False,
-        jvp: Callable[..., Any] | None = None,
+        jvp: Callable[..., Any] = _missing_rule,
         vjp: Callable[..., Any] | None = None,
-        batch: Callable[..., Any] | None = None,
+        batch: Callable[..., Any] = _missing_rule,
         inline: Callable[..., Any] | None = None,
         derivatives: Sequence[Callable[..., Any] | None] | None = None,
         structural: bool = False,

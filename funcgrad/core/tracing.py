@@ -132,7 +132,9 @@ class Recording:
         self.equations.append((primitive, params, kept or xs, ids, y, first, place))  # type: ignore[union-attr]
         return Tracer(self, first, y, place)
 
-    def append(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any) -> Any:
+    def append(
+        self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None], y: Any
+    ) -> Any:
         """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
         place = self.place or (replay.place if replaying else None) or place_above(_getframe(2))
         first, seen = self.size, y
@@ -203,28 +205,33 @@ class Tracer:
 
     @property
     def aval(self) -> ShapedArray:
+        """Shape, dtype and weakness."""
         return get_aval(self.value)
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """As of `numpy.ndarray`."""
         try:
-            return self.value.shape  # type: ignore[no-any-return]
+            return self.value.shape
         except AttributeError:
             return ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """As of `numpy.ndarray`."""
         try:
-            return self.value.dtype  # type: ignore[no-any-return]
+            return self.value.dtype
         except AttributeError:
             return get_aval(self.value).dtype
 
     @property
     def ndim(self) -> int:
+        """As of `numpy.ndarray`."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
+        """As of `numpy.ndarray`."""
         return get_aval(self.value).size
 
     def __len__(self) -> int:
@@ -244,7 +251,7 @@ class Tracer:
     def __index__(self) -> int:
         if self.dtype.kind not in "iu":
             raise TypeError("only integer scalar arrays can be converted to a scalar index")
-        return self._read("int").__index__()  # type: ignore[no-any-return]
+        return self._read("int").__index__()
 
     def __float__(self) -> float:
         if self.dtype.kind in "fc" and self.recording is not CONSTANTS:
@@ -262,11 +269,13 @@ class Tracer:
         raise conversion_error(self, "index" if self.dtype.kind in "iub" else "__array__")
 
     def item(self, *args: Any) -> Any:
+        """An error: a Python number carries no derivative."""
         if self.recording is CONSTANTS:
             return self.value.item(*args)
         raise conversion_error(self, "item")
 
     def tolist(self) -> Any:
+        """An error: Python numbers carry no derivative."""
         if self.recording is CONSTANTS:
             return self.value.tolist()
         raise conversion_error(self, "tolist")

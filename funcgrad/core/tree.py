@@ -33,7 +33,7 @@ def is_static(x: Any) -> bool:
 
 
 def _register_dataclass(cls: type) -> None:
-    fields = [field for field in dataclasses.fields(cls)]
+    fields = dataclasses.fields(cls)
     counts = {field.name for field in fields if "float" not in str(field.type) and "ndarray" not in str(field.type)}
 
     def flatten(x: Any) -> tuple[list[Any], tuple[Any, ...], list[str]]:

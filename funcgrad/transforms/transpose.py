@@ -51,6 +51,7 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
         recording.check_captured()
     nested = recording.nested
     outer = begin_replay() if nested else None
+    ct: Any
     try:
         while equations:
             primitive, params, xs, ids, y, first, place = equations.pop()
@@ -73,13 +74,13 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
             if ct.__class__ is Masked:
                 rule = partial(masked_vjp, primitive, rule)
             i = 0
-            for x_ct in rule(ct, y, xs, ids, params):  # counted by hand: `zip` is a tenth slower in all
+            for x_ct in rule(ct, y, xs, ids, params):
                 if x_ct is not None:
                     number = ids[i]
                     if number is not None:
                         sum_so_far = cts[number]
                         cts[number] = x_ct if sum_so_far is None else sum_so_far + x_ct
-                i += 1
+                i += 1  # noqa: SIM113 (counting by hand is faster)
     finally:
         if nested:
             end_replay(outer)
@@ -97,7 +98,9 @@ def transposed_jvp(primitive: Primitive) -> Callable[..., list[Any]]:
         recording = Recording(primitive.name, abstract=True)
         cts: list[Any] = [None] * len(xs)
         try:
-            x_dots = [None if number is None else recording.input(tangent_aval(x)) for x, number in zip(xs, ids)]
+            x_dots = [
+                None if number is None else recording.input(tangent_aval(x)) for x, number in zip(xs, ids, strict=True)
+            ]
             y_dots = primitive.jvp(x_dots, y, xs, params)
             if y_dots is None:
                 return cts

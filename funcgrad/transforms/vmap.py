@@ -31,15 +31,17 @@ def evaluate_batched(
         for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
             replay.place = eqn.place
             xs, x_dims = zip(*map(read, eqn.inputs), strict=True)
+            y: Any
+            y_dims: Any
             if all(dim is None for dim in x_dims):
                 y = bind(eqn.primitive, *xs, **eqn.params)
-                dim = (None,) * len(eqn.outputs) if eqn.primitive.multiple_results else None
+                y_dims = (None,) * len(eqn.outputs) if eqn.primitive.multiple_results else None
             else:
-                y, dim = eqn.primitive.batch(size, xs, x_dims, eqn.params)
+                y, y_dims = eqn.primitive.batch(size, xs, x_dims, eqn.params)
             if eqn.primitive.multiple_results:
-                env.update(zip(eqn.outputs, zip(y, dim, strict=True), strict=True))
+                env.update(zip(eqn.outputs, zip(y, y_dims, strict=True), strict=True))
             else:
-                env[eqn.outputs[0]] = (y, dim)
+                env[eqn.outputs[0]] = (y, y_dims)
             for v in dead:
                 del env[v]
     finally:
