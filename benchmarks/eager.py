@@ -1,6 +1,6 @@
 """What does un-jitted `grad` cost beside its peers and beside a gradient written by hand?
 
-    python -m benchmarks.eager [--smoke] [--json FILE]
+    python -m benchmarks.eager [--smoke] [--readme]
 
 Peers that are not installed are left out. Every result is checked against the hand-written gradient before it is
 timed. The hand-written gradient computes what the libraries compute: the value and the gradient.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import Timing, environment, interleaved, one_thread
@@ -21,6 +22,7 @@ import numpy as np  # noqa: E402
 
 import funcgrad  # noqa: E402
 
+HERE = Path(__file__).parent
 RNG = np.random.default_rng(0)
 X, W = RNG.normal(size=(8, 5)), RNG.normal(size=(5, 3))
 EQUATIONS = 200
@@ -119,7 +121,7 @@ def main() -> None:
     """Measure, print, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="a short run: does everything still work?")
-    parser.add_argument("--json", help="file for the figures")
+    parser.add_argument("--readme", action="store_true", help="write the figures to eager.json and README.md")
     options = parser.parse_args()
     small = RNG.normal(size=(5,))
     workloads = {
@@ -142,9 +144,33 @@ def main() -> None:
         report["workloads"][name] = {library: timing.median for library, timing in timings.items()}
     per_equation = report["workloads"][f"grad of {EQUATIONS} equations on 5 elements"]["funcgrad"] / EQUATIONS
     print(f"\nfuncgrad, forward and reverse together: {per_equation * 1e6:.2f} us per recorded equation")
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=1)
+    if options.readme:
+        (HERE / "eager.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_readme(report)
+
+
+def write_readme(report: dict[str, Any]) -> None:
+    """Put the figures into README.md, between the marks."""
+    readme = HERE.parent / "README.md"
+    before, begin, rest = readme.read_text(encoding="utf-8").partition("<!-- benchmarks: begin")
+    mark, _, rest = rest.partition("\n")
+    _, end, after = rest.partition("<!-- benchmarks: end -->")
+    versions = ", ".join(f"{name} {version}" for name, version in report["environment"].items())
+    workloads = report["workloads"]
+    lines = [
+        "Gradients without `jit`, the time of one call and its ratio to a gradient (with its value) written by hand in",
+        f"NumPy; one thread, medians of interleaved rounds, `{report['command']}`; {versions}.",
+        "",
+        f"| | {' | '.join(workloads)} |",
+        f"|---|{'---|' * len(workloads)}",
+    ]
+    for library in next(iter(workloads.values())):
+        cells = [
+            f"{times[library] * 1e6:.1f} us ({times[library] / times['by hand']:.1f})" for times in workloads.values()
+        ]
+        lines.append(f"| {library} | {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    readme.write_text(f"{before}{begin}{mark}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
