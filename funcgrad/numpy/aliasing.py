@@ -19,7 +19,7 @@ from funcgrad.core.avals import ShapedArray
 from funcgrad.core.tracing import CONSTANTS, Tracer, held
 from funcgrad.primitives.index import ARRAY, Index
 from funcgrad.primitives.indexing import basic_index
-from funcgrad.primitives.scattering import scatter_set
+from funcgrad.primitives.scattering import scatter_set, scatter_set_p
 from funcgrad.primitives.structural import reshape
 
 Make: TypeAlias = Callable[[Any], Any]
@@ -35,9 +35,10 @@ class Alias:
         how: How it is made of the base: a function, or an `Index` into it.
         write: What the base becomes when this one is assigned a value, if that does not follow from `how`.
         views: The handles that are views of this one.
+        written_to: The type of an array that is filled in place (see `buffers.py`); None for others.
     """
 
-    __slots__ = ("base", "how", "views", "write")
+    __slots__ = ("base", "how", "views", "write", "written_to")
 
     def __init__(
         self,
@@ -49,6 +50,13 @@ class Alias:
         self.how = how
         self.write = write
         self.views: list[weakref.ref[Tracer]] = []
+        self.written_to: ShapedArray | None = None
+
+    def has_views(self) -> bool:
+        """Whether a view of this one is still around."""
+        if self.views:
+            self.views = [view for view in self.views if view() is not None]
+        return bool(self.views)
 
     def make(self, base: Any) -> Any:
         """The view, of another value of the base."""
@@ -111,10 +119,9 @@ def attach(y: Any, x: Tracer, how: Make | Index, write: Callable[[Any, Any], Any
     alias = x.alias
     if alias is None:
         alias = x.alias = Alias()
-    views = alias.views
-    views.append(weakref.ref(y))
-    if len(views) % _PRUNING == 0:
-        views[:] = [view for view in views if view() is not None]
+    alias.views.append(weakref.ref(y))
+    if len(alias.views) % _PRUNING == 0:
+        alias.has_views()
     return y
 
 
@@ -135,6 +142,7 @@ def _may_share(y: Any, x: Any) -> bool:
 def update(x: Tracer, value: Any) -> None:
     """Give a handle the value that an in-place operation has computed, of the same shape and dtype."""
     _rebind(x, value)
+    _forget_write(x)
     if x.alias is not None:
         _propagate(x)
 
@@ -151,11 +159,29 @@ def _rebind(x: Tracer, value: Any) -> None:
         )
 
 
+def _forget_write(x: Tracer) -> None:
+    """Drop the values of the equation that has just written to x (see `buffers.py`)."""
+    recording = x.recording
+    equations = recording.equations
+    if not equations or recording.abstract:
+        return
+    primitive, params, xs, ids, y, first, place = equations[-1]
+    if primitive is not scatter_set_p or first != x.id:
+        return
+    if x.alias is None:
+        x.alias = Alias()
+    aval = x.alias.written_to = ShapedArray(y.shape, y.dtype)
+    if ids[0] is not None:
+        xs = (aval, *xs[1:])
+    equations[-1] = (primitive, params, xs, ids, aval, first, place)
+
+
 def _propagate(x: Tracer) -> None:
     done = {id(x)}
     while (alias := x.alias).base is not None and (_has_value(x) or alias.is_view()):
         base = alias.base
         _rebind(base, alias.written(base, x))
+        _forget_write(base)
         x = base
         done.add(id(x))
     _refresh(x, done)
@@ -193,7 +219,9 @@ def is_number(x: Tracer) -> bool:
 
 def write_plain(x: Tracer, write: Callable[[Any], Any]) -> None:
     """Apply a mutation to the plain array of a handle: in place if nothing else refers to it, else to a copy."""
-    if x.alias is None and sys.getrefcount(x.value) <= _ALONE and x.value.base is None:
+    alias = x.alias
+    shares = alias is not None and (alias.base is not None or alias.has_views())
+    if not shares and sys.getrefcount(x.value) <= ALONE and x.value.base is None:
         write(x.value)
     else:
         value = x.value.copy(order="K")
@@ -201,4 +229,4 @@ def write_plain(x: Tracer, write: Callable[[Any], Any]) -> None:
         update(x, value)
 
 
-_ALONE = sys.getrefcount(Tracer(CONSTANTS, 0, np.zeros(1)).value)
+ALONE = sys.getrefcount(Tracer(CONSTANTS, 0, np.zeros(1)).value)

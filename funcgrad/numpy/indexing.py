@@ -14,6 +14,7 @@ from funcgrad.core.primitive import bind_unary
 from funcgrad.core.tracing import CONSTANTS, Tracer, held
 from funcgrad.numpy.aliasing import attach
 from funcgrad.numpy.arrays import as_array, concrete
+from funcgrad.numpy.buffers import forget_read
 from funcgrad.numpy.joining import stored
 from funcgrad.numpy.protocol import implements, method
 from funcgrad.primitives.index import ARRAY, Entry, Index
@@ -226,9 +227,11 @@ def getitem(self: Tracer, index: Any) -> Any:
     if static is None:
         return read(self, select(self, index))
     y = bind_unary(basic_index_p, self, {"index": static})
-    if type(y) is not Tracer or type(y.value) is np.float64:  # a number is no view
-        return attach(y, self, static) if type(y) is np.ndarray else y
-    return attach(y, self, static)
+    if type(y) is not Tracer or type(y.value) is not np.float64:  # a number is no view
+        y = attach(y, self, static)
+    if self.alias is not None and self.alias.written_to is not None and type(y) is Tracer:
+        forget_read(self, y)
+    return y
 
 
 def read(x: Any, selection: Selection) -> Any:

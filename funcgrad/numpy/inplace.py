@@ -15,6 +15,7 @@ import numpy as np
 from funcgrad.core.tracing import CONSTANTS, Tracer, conversion_error, held
 from funcgrad.numpy.aliasing import is_number, update, write_plain
 from funcgrad.numpy.arrays import as_array, concrete
+from funcgrad.numpy.buffers import write_alone
 from funcgrad.numpy.indexing import along_axis, basic, positions
 from funcgrad.numpy.protocol import implements, is_weak, method
 from funcgrad.numpy.updates import assigned, stored_as
@@ -38,6 +39,10 @@ def setitem(self: Tracer, index: Any, v: Any) -> None:
     if is_number(self):
         kind = type(concrete(self)) if is_weak(self) else self.dtype.type
         raise TypeError(f"{_type_name(kind)!r} object does not support item assignment")
+    if self.alias is not None and self.alias.written_to is not None:
+        static = basic(self.shape, index)
+        if static is not None and write_alone(self, static, static.result_shape(self.shape), v):
+            return
     update(self, assigned(self, index, v))
 
 

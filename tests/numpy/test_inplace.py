@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -570,3 +571,93 @@ def test_real_and_imaginary_parts_are_views() -> None:
     x = np.array([1 + 2j, 3 - 1j])
     for actual, expected in zip(funcgrad.vjp(run, x)[0], run(x), strict=True):
         np.testing.assert_array_equal(actual, expected)
+
+
+# Memory --------------------------------------------------------------------------------------------------------------
+
+
+def peak(f: Callable[[], Any]) -> int:
+    """The most memory in bytes that a call holds at a time."""
+    f()
+    tracemalloc.start()
+    try:
+        f()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def fill_vector(n: int) -> Callable[[Any], Any]:
+    def f(x: Any) -> Any:
+        y = fnp.zeros(n)
+        y[0] = x[0]
+        for k in range(1, n):
+            y[k] = y[k - 1] * x[1]
+        return y[-1] + np.sum(y)
+
+    return f
+
+
+def fill_rows(n: int) -> Callable[[Any], Any]:
+    def f(x: Any) -> Any:
+        y = np.zeros_like(x, shape=(n, 4))
+        y[0] = x[0]
+        for k in range(1, n):
+            y[k] = y[k - 1] * 0.9 + x[1]
+        return np.sum(y)
+
+    return f
+
+
+def fill_rows_in_parts(n: int) -> Callable[[Any], Any]:
+    def f(x: Any) -> Any:
+        y = fnp.zeros((n, 4))
+        y[0] += x[0]
+        for k in range(1, n):
+            y[k, :2] = y[k - 1, 2:] * x[1]
+            y[k, 2:] = np.sin(y[k, :2])
+            y[k] *= 0.5
+        return np.sum(y**2)
+
+    return f
+
+
+@pytest.mark.parametrize("program", [fill_vector, fill_rows, fill_rows_in_parts])
+@pytest.mark.parametrize("transform", [funcgrad.grad, lambda f: funcgrad.jit(f)], ids=["grad", "jit"])
+def test_loop_of_writes_holds_memory_for_each_write_once(program: Any, transform: Any) -> None:
+    x = np.array([1.0, 0.9])
+    short, long = (peak(lambda n=n: transform(program(n))(x)) for n in (200, 1200))
+    assert long < 12 * short  # for six times the writes; 36 if each kept the array
+
+
+@pytest.mark.parametrize("program", [fill_vector, fill_rows, fill_rows_in_parts])
+def test_loop_of_writes_has_the_derivative_of_its_program(program: Any) -> None:
+    f, x = program(5), np.array([1.0, 0.9])
+    assert_derivatives(f, x, order=2)
+    gradient = funcgrad.grad(f)(x)
+    np.testing.assert_allclose(funcgrad.jit(funcgrad.grad(f))(x), gradient)
+    np.testing.assert_allclose(funcgrad.vmap(funcgrad.grad(f))(x[None])[0], gradient)
+
+
+def test_write_into_own_memory_reaches_nobody_else() -> None:
+    def f(x: Any) -> Any:
+        y = fnp.zeros(4)
+        y[0] = x[0]  # from now on y is written to in its own memory, while it is alone
+        total = np.sum(y * y)
+        y[1] = x[1]
+        before = y * 1.0
+        other = y.copy()
+        view = y[1:]
+        y[2] = x[0] * x[1]
+        assert view[1] == 6.0
+        total = total + np.sum(before) + other[2] + view[1] * y[1]
+        del view
+        y[3] = y[2] * y[2]
+        pull = funcgrad.vjp(lambda u: np.sum(u * y), x[0])[1]
+        y[3] = 0.0
+        return total + pull(1.0)[0]
+
+    x = np.array([2.0, 3.0])
+    value = lambda x: x[0] ** 2 + x[0] + x[1] + x[0] * x[1] ** 2 + x[0] + x[1] + x[0] * x[1] + (x[0] * x[1]) ** 2
+    assert funcgrad.value_and_grad(f)(x)[0] == value(x)
+    np.testing.assert_allclose(funcgrad.grad(f)(x), funcgrad.grad(value)(x))
