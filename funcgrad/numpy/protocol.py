@@ -15,7 +15,7 @@ from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import UnsupportedFunctionError
 from funcgrad.core.primitive import NO_PARAMS, Primitive, bind, bind_binary
 from funcgrad.core.source import internal_files
-from funcgrad.core.tracing import Tracer, held
+from funcgrad.core.tracing import Tracer, held, shielded
 from funcgrad.primitives.arithmetic import multiply_p
 from funcgrad.primitives.structural import cast_p, reshape_p, truncate_p
 
@@ -82,7 +82,7 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
             return f(*inputs)
     f = ufunc_methods.get((ufunc, method)) or ufunc_methods.get((None, method))
     if f is None:
-        name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        name = ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}")
         return _of_plain_arrays(getattr(ufunc, method), name, inputs, kwargs)
     return f(ufunc, *inputs, **kwargs)
 
@@ -96,7 +96,15 @@ def _of_plain_arrays(f: Callable[..., Any], name: str, args: tuple[Any, ...], kw
     plain, others = _without_handles(args), {key: _without_handles(value) for key, value in kwargs.items()}
     if holds_tracer(plain) or holds_tracer(tuple(others.values())):
         raise UnsupportedFunctionError(name)
-    return f(*plain, **others)
+    return shielded(f(*plain, **others), ())
+
+
+def ufunc_name(ufunc: np.ufunc) -> str:
+    """What the user calls a ufunc, which does not know its module: `np.sin`, `scipy.special.erf`."""
+    for module, name in (("numpy", "np"), ("scipy.special", "scipy.special")):
+        if getattr(sys.modules.get(module), ufunc.__name__, None) is ufunc:
+            return f"{name}.{ufunc.__name__}"
+    return ufunc.__name__
 
 
 def _without_handles(x: Any) -> Any:

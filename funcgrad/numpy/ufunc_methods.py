@@ -25,6 +25,7 @@ from funcgrad.numpy.protocol import (
     is_weak,
     strong,
     ufunc_methods,
+    ufunc_name,
     ufunc_primitives,
 )
 from funcgrad.numpy.reductions import stored
@@ -80,7 +81,7 @@ def call(
         UnsupportedFunctionError: the ufunc has no rule.
     """
     if ufunc not in ufunc_primitives and ufunc not in functions:
-        raise UnsupportedFunctionError(f"np.{ufunc.__name__}")
+        raise UnsupportedFunctionError(ufunc_name(ufunc))
     outs = tuple(out or (None,) * ufunc.nout)
     xs, where = [held(as_operand(x)) for x in inputs], held(as_operand(where))
     _check_call(ufunc, xs, outs, where, casting=casting, dtype=dtype, signature=signature)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.errors import TracedIndexError
-from funcgrad.core.source import current_place, read_source
+from funcgrad.core.source import caller
 from funcgrad.core.tracing import Tracer, describe, held
 from funcgrad.numpy.arrays import as_array, converted
 from funcgrad.numpy.indexing import Selection, has_values, read, select
@@ -147,7 +147,7 @@ def _is_unique(selection: Selection) -> bool:
         return True
     for a in selection.arrays:
         if not has_values(a):
-            raise TracedIndexError(a.recording.name, describe(a), "update", read_source(current_place()))
+            raise TracedIndexError(a.recording.name, describe(a), "update", caller())
     places = _places(selection)
     return places.size == np.unique(places).size
 

@@ -37,7 +37,7 @@ def resolved_shape(x: Any, shape: Any) -> Shape:
         ValueError: as NumPy, where they do not fit.
     """
     size = math.prod(x.shape)
-    if shape == -1:
+    if type(shape) is int and shape == -1:
         return (size,)
     shape = tuple(map(operator.index, shape)) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
     if math.prod(shape) == size and min(shape, default=0) >= 0:

@@ -102,7 +102,7 @@ def test_argnums_of_variadic_functions_select_by_place_and_key(gradient: Any) ->
         (0, (), {"y": 1.0}, "was called with 0 positional arguments"),
         ("why", (1.0,), {}, "no such parameter"),
         ("yy", (1.0,), {}, "did you mean 'y'"),
-        ("y", (1.0,), {}, r"does not pass it.*\n.*pass y=..."),
+        ("y", (1.0,), {}, r"does not pass it(.*\n)*.*pass y=..."),
         ((0, 0), (1.0,), {}, "the same argument twice"),
         ((0, "x"), (1.0,), {}, "the same argument twice"),
         (1.0, (1.0, 2.0), {}, "argnums=1.0"),

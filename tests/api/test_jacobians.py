@@ -329,7 +329,7 @@ def test_complex_result_of_real_arguments_goes_forward() -> None:
     expected = 1j * np.exp(1j * x[:2])[:, None] * np.eye(2, 3)
     for jac in (fg.jacfwd, fg.jacobian):
         np.testing.assert_allclose(jac(f)(x), expected)
-    with pytest.raises(DifferentiationError, match=r"jacrev\(f\) got a complex result.*\n.*\n.*\n.*jacfwd"):
+    with pytest.raises(DifferentiationError, match=r"jacrev\(f\) got a complex result(.*\n)*.*jacfwd"):
         fg.jacrev(f)(x)
     with pytest.raises(DifferentiationError, match="complex"):
         fg.hessian(f)(x)

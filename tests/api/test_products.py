@@ -115,7 +115,7 @@ def test_cotangents_and_tangents_that_do_not_fit_raise() -> None:
         ([np.ones(3), 1.0], "of another structure"),
         ({"a": np.ones(3)}, "of another structure"),
         ({"a": None, "b": 1.0}, "of another structure"),
-        ({"a": np.ones(2), "b": 1.0}, r"cotangent\['a'\]: float64\[2\]\n +why +expected: float64\[3\]"),
+        ({"a": np.ones(2), "b": 1.0}, r"cotangent\['a'\]: float64\[2\]\n.*\n +why +expected: float64\[3\]"),
         ({"a": np.ones(3), "b": np.ones(1)}, r"cotangent\['b'\]: float64\[1\]"),
         ({"a": np.ones(3, int), "b": 1.0}, r"int64\[3\]"),
         ({"a": np.ones(3, np.float32), "b": 1.0}, r"float32\[3\]"),
