@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from funcgrad.core.avals import get_aval
-from funcgrad.core.tracing import CONSTANTS, Recording, Tracer, escaped_error, held
+from funcgrad.core.tracing import CONSTANTS, Recording, Tracer, escaped_error, held, shielded
 
 
 def _missing_rule(*args: Any) -> Any:
@@ -105,7 +105,9 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
         return primitive.implementation(*args, **params)
     if recording.equations is None:
         if recording is CONSTANTS:
-            return primitive.implementation(*map(held, args), **params)
+            plain = [held(x) for x in args]
+            y = primitive.implementation(*plain, **params)
+            return tuple([shielded(part, plain) for part in y]) if primitive.multiple_results else shielded(y, plain)
         raise escaped_error(next(x for x in args if type(x) is Tracer and x.recording is recording))
     if recording.differentiating and primitive.inline is not None:
         return primitive.inline(*args, **params)

@@ -194,6 +194,18 @@ def assignable(x: np.ndarray[Any, Any]) -> Tracer:
     return Tracer(CONSTANTS, 0, x)
 
 
+def put_into(out: Any, y: Any) -> Any:
+    """`out`, an array given as `out=`, with y written to it.
+
+    Raises:
+        TracedConversionError: y is traced, and the array plain.
+    """
+    if type(y) is Tracer and type(out) is not Tracer:
+        raise conversion_error(y, "out")
+    out[...] = y
+    return out
+
+
 # Arrays like another -------------------------------------------------------------------------------------------------
 
 

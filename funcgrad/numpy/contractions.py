@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from funcgrad.core.errors import UnsupportedFunctionError
 from funcgrad.core.primitive import bind
 from funcgrad.core.tracing import Tracer
-from funcgrad.numpy.arrays import as_array
+from funcgrad.numpy.arrays import as_array, put_into
 from funcgrad.numpy.protocol import implements, method, ufunc_methods, ufunc_primitives
 from funcgrad.primitives import contractions, vectors
 from funcgrad.primitives.contractions import dot, swap_last
@@ -37,8 +37,7 @@ def stored(y: Any, out: Any, function: Callable[..., Any], *xs: Any) -> Any:
         return y
     if (out.shape, out.dtype) != (y.shape, y.dtype):
         function(*map(stand_in, xs), out=np.empty(out.shape, out.dtype))
-    out[...] = y
-    return out
+    return put_into(out, y)
 
 
 # Products of the last axis

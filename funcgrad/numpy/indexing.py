@@ -97,6 +97,9 @@ class Selection(NamedTuple):
         return self.static.result_shape(self.shape, known)
 
 
+_ROWS = Index((ARRAY,))
+
+
 def select(x: Any, index: Any) -> Selection:
     """An index into x of any kind.
 
@@ -108,6 +111,8 @@ def select(x: Any, index: Any) -> Selection:
     static = basic(shape, index)
     if static is not None:
         return Selection(shape, static, [])
+    if type(index) is np.ndarray and index.ndim and index.dtype.kind in "iu" and shape:
+        return Selection(shape, _ROWS, [index])  # the common case
     items = [_item(item) for item in (index if type(index) is tuple else (index,))]
     if len(items) == 1 and len(shape) > 1 and _is_plain_mask(items[0]) and items[0].shape == shape:
         return Selection((x.size,), Index((ARRAY,)), [np.flatnonzero(items[0])])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from funcgrad.core.tracing import Tracer
-from funcgrad.numpy.arrays import as_array, converted, fresh, in_common_dtype, separate
+from funcgrad.numpy.arrays import as_array, converted, fresh, in_common_dtype, put_into, separate
 from funcgrad.numpy.protocol import implements, method
 from funcgrad.numpy.views import moveaxis, one_axis, ravel, three_axes, two_axes
 from funcgrad.primitives import shaping, structural
@@ -51,8 +51,7 @@ def stored(y: Any, out: Any) -> Any:
         return y
     if out.shape != y.shape:
         raise ValueError("Output array is the wrong shape")
-    out[...] = y
-    return out
+    return put_into(out, y)
 
 
 @implements(np.concatenate)

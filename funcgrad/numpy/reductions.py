@@ -13,7 +13,7 @@ import numpy as np
 
 from funcgrad.core.primitive import bind_unary
 from funcgrad.core.tracing import Tracer
-from funcgrad.numpy.arrays import as_array, concrete
+from funcgrad.numpy.arrays import as_array, concrete, put_into
 from funcgrad.numpy.protocol import implements, method, ufunc_methods
 from funcgrad.primitives import arithmetic, exponential, extrema, reductions, softmax
 from funcgrad.primitives.masking import select
@@ -73,8 +73,7 @@ def stored(y: Any, out: Any, ufunc_name: str) -> Any:
             f"output parameter for reduction operation {ufunc_name} has the wrong shape: "
             f"Found {out.shape} but expected {np.shape(y)}"
         )
-    out[...] = y
-    return out
+    return put_into(out, y)
 
 
 def any_true(x: Any) -> bool:

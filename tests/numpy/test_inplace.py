@@ -186,6 +186,30 @@ def test_program_derivative_is_that_of_what_it_computes(mutation: str) -> None:
             assert_derivatives(program(relative, mutation, target), 0.37 * X)
 
 
+@pytest.mark.parametrize("relative", RELATIVES)
+def test_program_on_an_array_of_our_own_making_leaves_handles_as_numpy_does(relative: str) -> None:
+    """The same programs on handles on plain arrays, into which nothing traced comes."""
+    for mutation in MUTATIONS:
+        for target in (0, 1, 2):
+            if (relative, mutation) in NUMPY_IS_ODD:
+                continue
+            run = program(relative, mutation, target)
+            expected = attempt(run, X.copy())
+            # The program multiplies by 1.0, which would make a plain array of it: a handle is given in its place.
+            actual = attempt(lambda run=run: funcgrad.vjp(lambda t: run(_Factor(fnp.array(X))), 1.0)[0])
+            assert_alike(actual, expected, (relative, mutation, target))
+
+
+class _Factor:
+    """Multiplied by 1.0 it is the array itself."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __mul__(self, one: float) -> Any:
+        return self.x
+
+
 @pytest.mark.parametrize("mutation", ["iadd", "set-first", "imul", "set-backwards"])
 def test_program_on_arrays_of_our_own_making_is_numpys(mutation: str) -> None:
     """Handles on plain arrays, before and after a traced value is assigned."""
@@ -427,7 +451,8 @@ def test_new_array_behaves_as_numpys() -> None:
         assert (y.shape, y.ndim, y.size, len(y), y.nbytes) == ((4,), 1, 4, 4, 32)
         assert y.tolist() == [0, 1, 2, 3]
         assert y.sum() == np.sum(y) == sum(y) == 6
-        assert type(y + 1) is type(np.sin(y)) is type(y.astype(int)) is np.ndarray
+        assert type(y + 1) is type(np.sin(y)) is type(y > 1) is np.ndarray
+        assert y.astype(int).dtype == int
         assert np.array_equal(np.asarray(y), np.arange(4.0))
         assert np.kron(y, y).shape == (16,)
         assert y.tobytes() == np.arange(4.0).tobytes()
@@ -517,9 +542,26 @@ def test_functions_that_mutate_equal_numpy(name: str) -> None:
         return y
 
     y, v = np.arange(9.0).reshape(3, 3) * 0.25 + 0.3, np.array([3.0, -1.0, 2.0])
-    actual = funcgrad.vjp(run, y, v)[0]
-    np.testing.assert_array_equal(actual, run(y, v))
+    expected = run(y, v)
+    np.testing.assert_array_equal(funcgrad.vjp(run, y, v)[0], expected)
     assert_derivatives(run, y, v)
+
+    def own(v: Any) -> Any:
+        target = fnp.array(y)
+        mutate(target, v)
+        return target
+
+    np.testing.assert_array_equal(funcgrad.vjp(own, v)[0], expected)
+    np.testing.assert_array_equal(funcgrad.vjp(lambda t: own(v), 1.0)[0], expected)
+    assert_derivatives(own, v)
+
+
+def assign_all(y: Any, x: Any) -> None:
+    y[:] = x
+
+
+def add_all(y: Any, x: Any) -> None:
+    y += x
 
 
 @pytest.mark.parametrize(
@@ -529,8 +571,8 @@ def test_functions_that_mutate_equal_numpy(name: str) -> None:
         lambda y, x: np.put(y, [0], x[0]),
         lambda y, x: np.add(x, x, out=y),
         lambda y, x: np.add.at(y, [0], x[:1]),
-        lambda y, x: y.__iadd__(x),
-        lambda y, x: y.__setitem__(slice(None), x),
+        assign_all,
+        add_all,
         lambda y, x: np.sum(x[None], axis=0, out=y),
     ],
 )
