@@ -19,6 +19,7 @@ from funcgrad.numpy.buffers import write_alone
 from funcgrad.numpy.indexing import along_axis, basic, positions
 from funcgrad.numpy.protocol import implements, is_weak, method
 from funcgrad.numpy.updates import assigned, stored_as
+from funcgrad.numpy.views import flat_elements
 from funcgrad.primitives.index import Index
 from funcgrad.primitives.masking import select
 from funcgrad.primitives.structural import broadcast_to, cast, reshape
@@ -135,6 +136,16 @@ for _name, _parts in _AUGMENTED.items():
 def fill(self: Any, value: Any) -> None:
     """ndarray.fill."""
     self[...] = value
+
+
+def _set_flat(self: Any, value: Any) -> None:
+    """x.flat = value: the value's elements in C order, repeated or cut off."""
+    v = held(as_array(value))
+    if self.size and v.size:
+        self[...] = reshape(_repeated(v, self.size), self.shape)
+
+
+method("flat")(property(flat_elements, _set_flat))
 
 
 @method("sort")

@@ -111,12 +111,12 @@ def array_flatten(self: Tracer, order: Any = "C") -> Any:
     return separate(_raveling(self, order)(self), self)
 
 
-def _flat(self: Tracer) -> Any:
+def flat_elements(self: Tracer) -> Any:
     """The elements in C order, to be indexed and iterated."""
     return reshape(self, -1)
 
 
-method("flat")(property(_flat))
+method("flat")(property(flat_elements))
 
 
 # transpose and its kin -----------------------------------------------------------------------------------------------

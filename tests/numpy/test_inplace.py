@@ -529,6 +529,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "take-out": lambda y, v: np.take(v, [0, 0, 2], out=y[:, 1]),
     "matmul-out": lambda y, v: np.matmul(y.copy(), y.copy(), out=y),
     "flat": lambda y, v: operator.setitem(y.flat, slice(1, 4), v),
+    "flat-all": lambda y, v: setattr(y, "flat", v),
 }
 
 
