@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from funcgrad.core.errors import ArgumentError, DifferentiationError, message
+from funcgrad.core.errors import ArgumentError, DifferentiationError, message, revealed
+from funcgrad.core.naming import name_of, parameter_name, parameters_of
+from funcgrad.core.source import caller
 from funcgrad.core.tracing import Tracer
 from funcgrad.core.tree import TreeDef, leaf_paths, tree_flatten, tree_unflatten
 
 Argnums = int | str | Sequence[int | str]
-
-
-@lru_cache(maxsize=4096)
-def _cached_parameters(f: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
-    try:
-        return tuple(inspect.signature(f).parameters.values())
-    except (TypeError, ValueError):
-        return None
-
-
-def parameters_of(f: Callable[..., Any]) -> tuple[inspect.Parameter, ...] | None:
-    """The parameters of a function, or None where it has no signature to look at."""
-    try:
-        return _cached_parameters(f)
-    except TypeError:  # unhashable
-        return _cached_parameters.__wrapped__(f)
-
-
-def name_of(f: Callable[..., Any]) -> str:
-    """A function's name, for messages."""
-    return getattr(f, "__name__", None) or type(f).__name__
 
 
 def argument_numbers(
@@ -54,6 +34,7 @@ def argument_numbers(
         raise ArgumentError(
             message(
                 f"{transformation}({name_of(f)}) has argnums={argnums!r}.",
+                where=caller(),
                 fix="a position, a parameter's name, or a tuple of these.",
             )
         )
@@ -87,9 +68,17 @@ def locate(transformation: str, f: Callable[..., Any], argnum: int | str, args: 
             f"{transformation}({name_of(f)}) has argnums={argnum}, but was called with {len(args)} positional "
             f"argument{'s' * (len(args) != 1)}.",
             value=f"keyword arguments: {', '.join(kwargs)}" if kwargs else "",
-            fix=f"argnums from 0 to {len(args) - 1}, or a parameter's name." if args else "pass the argument.",
+            where=caller(),
+            fix=_argnums_fix(f, len(args)),
         )
     )
+
+
+def _argnums_fix(f: Callable[..., Any], count: int) -> str:
+    if not count:
+        return f"pass the argument to {name_of(f)} by position, or name it in argnums."
+    names = " or ".join([repr(parameter_name(f, i)) for i in range(count)][:4])
+    return f"argnums={'0' if count == 1 else f'0 to {count - 1}'}, or by name: {names}."
 
 
 def _unknown_name(transformation: str, f: Any, argnum: str, names: list[str], kwargs: Any) -> ArgumentError:
@@ -97,11 +86,14 @@ def _unknown_name(transformation: str, f: Any, argnum: str, names: list[str], kw
     near = difflib.get_close_matches(argnum, known, n=1)
     first = f"{transformation}({name_of(f)}) was asked for the derivative in {argnum!r}"
     if argnum in names:
-        return ArgumentError(message(f"{first}, but the call does not pass it.", fix=f"pass {argnum}=..."))
+        return ArgumentError(
+            message(f"{first}, but the call does not pass it.", where=caller(), fix=f"pass {argnum}=...")
+        )
     return ArgumentError(
         message(
             f"{first}, but {name_of(f)} has no such parameter.",
             value=f"parameters: {', '.join(known) or 'none'}",
+            where=caller(),
             fix=f"did you mean {near[0]!r}?" if near else "name one of the parameters.",
         )
     )
@@ -115,7 +107,7 @@ class Selected:
         traced: Positions in `leaves` of those that are differentiated (integers need not be, see `allow_int`).
     """
 
-    __slots__ = ("args", "kwargs", "leaves", "places", "single", "traced", "treedefs")
+    __slots__ = ("args", "function", "kwargs", "leaves", "places", "single", "traced", "treedefs")
 
     def __init__(
         self,
@@ -129,12 +121,16 @@ class Selected:
         allow_int: bool = False,
         complex_inputs: bool = False,
     ) -> None:
-        self.args, self.kwargs = args, kwargs
+        self.function, self.args, self.kwargs = f, args, kwargs
         self.single, numbers = argument_numbers(transformation, f, argnums)
         self.places = [locate(transformation, f, number, args, kwargs) for number in numbers]
         if len(set(self.places)) < len(self.places):
             raise ArgumentError(
-                message(f"{transformation}({name_of(f)}) got the same argument twice: argnums={argnums}.")
+                message(
+                    f"{transformation}({name_of(f)}) got the same argument twice: argnums={argnums}.",
+                    where=caller(),
+                    fix="each argument once.",
+                )
             )
         self.leaves: list[Any] = []
         self.treedefs: list[TreeDef] = []
@@ -158,6 +154,18 @@ class Selected:
                 self.leaves.append(x)
             self.treedefs.append(treedef)
 
+    def paths(self) -> list[str]:
+        """What the user calls the leaves: `params['w']`."""
+        return leaf_names(self.function, self.places, self.treedefs)
+
+    def naming(self, *, traced: bool = True) -> Callable[[int], str]:
+        """For a recording: what the user calls its inputs, the differentiated leaves or all of them.
+
+        It holds no leaf, which might be a tracer of the recording.
+        """
+        numbers = self.traced if traced else list(range(len(self.leaves)))
+        return partial(_leaf_name, self.function, self.places, self.treedefs, numbers)
+
     def call(self, f: Callable[..., Any], leaves: Sequence[Any]) -> Any:
         """`f` of the call's arguments, with other leaves in the selected ones."""
         args, kwargs = list(self.args), dict(self.kwargs)
@@ -166,7 +174,7 @@ class Selected:
                 args[place] = tree
             else:
                 kwargs[place] = tree
-        return f(*args, **kwargs)
+        return run(f, args, kwargs)
 
     def with_traced(self, xs: Sequence[Any]) -> list[Any]:
         """All leaves, those that are differentiated replaced."""
@@ -190,17 +198,34 @@ class Selected:
         return trees[0] if self.single else tuple(trees)
 
 
-def parameter_name(f: Callable[..., Any], place: int | str) -> str:
-    """What the user calls the argument at a place."""
-    if isinstance(place, str):
-        return place
-    parameters = parameters_of(f) or ()
-    for i, parameter in enumerate(parameters):
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            return f"{parameter.name}[{place - i}]"
-        if i == place:
-            return parameter.name
-    return f"args[{place}]"
+def leaf_names(f: Callable[..., Any], places: Sequence[int | str], treedefs: Sequence[TreeDef]) -> list[str]:
+    """What the user calls the leaves of some arguments of f: `params['w']`."""
+    return [
+        path
+        for place, treedef in zip(places, treedefs, strict=True)
+        for path in leaf_paths(treedef, parameter_name(f, place))
+    ]
+
+
+def _leaf_name(
+    f: Callable[..., Any], places: Sequence[int | str], treedefs: Sequence[TreeDef], numbers: Sequence[int], i: int
+) -> str:
+    return leaf_names(f, places, treedefs)[numbers[i]]
+
+
+def run(f: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """f's result. An error of funcgrad's that NumPy or SciPy have wrapped in one of theirs comes out of it."""
+    try:
+        return f(*args, **kwargs)
+    except (ValueError, SystemError) as error:
+        raise revealed(error)  # noqa: B904 (an error that is none of these is raised as it is)
+
+
+def argument_path(f: Callable[..., Any], treedef: TreeDef, i: int) -> str:
+    """What the user calls leaf i of `(args, kwargs)`: `params['w']`."""
+    path = leaf_paths(treedef, "")[i]
+    place, _, rest = path[4:].partition("]")
+    return parameter_name(f, int(place) if path.startswith("[0]") else place.strip("'")) + rest
 
 
 def check_leaf(
@@ -254,6 +279,7 @@ def _not_a_number(x: Any, transformation: str, path: str) -> DifferentiationErro
             message(
                 f"{transformation} cannot differentiate {path}: its dtype is {dtype}.",
                 value=f"{path}: {dtype}{list(getattr(x, 'shape', ()))}",
+                where=caller(),
                 why="only floating-point values have derivatives.",
                 fix=f"{path}.astype(float), or another argnums; allow_int=True gives zeros.",
             )
@@ -262,6 +288,7 @@ def _not_a_number(x: Any, transformation: str, path: str) -> DifferentiationErro
         message(
             f"{transformation} cannot differentiate {path}: it is {'a string' if isinstance(x, str) else 'no number'}.",
             value=f"{path} = {x!r}"[:120],
+            where=caller(),
             why="every leaf of a differentiated argument must be a floating-point number or array.",
             fix="pass it as another argument, outside argnums, or keep it as a field of a dataclass.",
         )
@@ -273,6 +300,7 @@ def _complex_input(x: Any, transformation: str, path: str) -> DifferentiationErr
         message(
             f"{transformation} got a complex value for {path}.",
             value=f"{path}: {getattr(x, 'dtype', 'complex')}{list(getattr(x, 'shape', ()))}",
+            where=caller(),
             why="the derivative of a function of complex numbers is one number only if it is holomorphic.",
             fix="holomorphic=True if it is; funcgrad.vjp, or the real and imaginary parts as arguments, if not.",
         )

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import numpy as np
 import optree
 
-from funcgrad.api.arguments import parameter_name
+from funcgrad.api.arguments import argument_path, run
 from funcgrad.api.results import fresh
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
+from funcgrad.core.source import caller
 from funcgrad.core.tracing import Tracer
 from funcgrad.core.tree import (
     NAMESPACE,
@@ -49,13 +50,19 @@ class _vmap(Transformed[P, R]):
             for i, x in zip(traced, xs, strict=True):
                 full[i] = x
             row_args, row_kwargs = tree_unflatten(treedef, full)
-            outs, out_tree = flatten_results(self.function(*row_args, **row_kwargs))
+            outs, out_tree = flatten_results(run(self.function, row_args, row_kwargs))
             out_trees.append(out_tree)
             return outs
 
         batches = [leaves[i] for i in traced]
         dims = [rows.axes[i] for i in traced]
-        jaxpr = record_abstract("vmap", one_row, [rows.row_aval(i) for i in traced], user_function=self.function)
+        jaxpr = record_abstract(
+            "vmap",
+            one_row,
+            [rows.row_aval(i) for i in traced],
+            user_function=self.function,
+            naming=lambda k: rows.path(traced[k]),
+        )
         ys, y_dims = evaluate_batched(jaxpr, rows.size, batches, dims)
         placed = self._place(rows.size, ys, y_dims, out_trees[0])
         return tree_unflatten(out_trees[0], fresh(placed, batches))
@@ -67,8 +74,10 @@ class _vmap(Transformed[P, R]):
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
             raise ArgumentError(
                 message(
-                    f"{self!r} has in_axes for {len(in_axes)} arguments, but was called with {len(args)}.",
+                    f"{self!r} has in_axes for {len(in_axes)} argument{'s' * (len(in_axes) != 1)}, "
+                    f"but was called with {len(args)}.",
                     value=f"in_axes={self.in_axes}",
+                    where=caller(),
                     fix="one int for all, or one entry per positional argument (keyword arguments go by axis 0).",
                 )
             )
@@ -87,6 +96,7 @@ class _vmap(Transformed[P, R]):
                         message(
                             f"{self!r} has out_axes None for a result that differs from row to row.",
                             value=f"{leaf_paths(out_tree, 'result')[i]}: {get_aval(y)!r}",
+                            where=caller(),
                             fix="an axis for it, or return something that does not depend on the mapped arguments.",
                         )
                     )
@@ -115,6 +125,7 @@ class _Rows:
                     message(
                         f"{owner!r} cannot map over {self.path(i)}: it is a scalar, without axes.",
                         value=f"{self.path(i)} = {x!r}",
+                        where=caller(),
                         fix=f"in_axes=None for {self.path(i)}, or an array with a row axis.",
                     )
                 )
@@ -124,12 +135,7 @@ class _Rows:
 
     def path(self, i: int) -> str:
         """What the user calls leaf i."""
-        path = leaf_paths(self.treedef, "")[i]
-        if path.startswith("[0]["):
-            position, _, rest = path[4:].partition("]")
-            return parameter_name(self.owner.function, int(position)) + rest
-        name, _, rest = path[5:].partition("]")
-        return name.strip("'") + rest
+        return argument_path(self.owner.function, self.treedef, i)
 
     def row_aval(self, i: int) -> ShapedArray:
         """The type of one row of leaf i."""
@@ -144,6 +150,7 @@ class _Rows:
             raise ArgumentError(
                 message(
                     f"{self.owner!r} has nothing to map over: in_axes is None for every argument.",
+                    where=caller(),
                     fix="an axis for at least one argument, or axis_size=n.",
                 )
             )
@@ -152,6 +159,7 @@ class _Rows:
                 message(
                     f"{self.owner!r} got different numbers of rows.",
                     value=", ".join(f"{path}: {size}" for path, size in sizes.items()),
+                    where=caller(),
                     fix="arrays of equal length along their in_axes; None for arguments without rows.",
                 )
             )
@@ -165,6 +173,7 @@ def _axis(owner: Any, axis: int, rank: int, path: str) -> int:
         message(
             f"{owner!r} cannot map {path} over axis {axis}.",
             value=f"{path} has {rank} ax{'i' if rank == 1 else 'e'}s",
+            where=caller(),
             fix=f"an axis from {-rank} to {rank - 1}, or None.",
         )
     )
@@ -179,15 +188,19 @@ def _broadcast_axes(owner: Any, what: str, axes: Any, tree: Any) -> list[int | N
             message(
                 f"{owner!r} has {what} that do not match {'its arguments' if what == 'in_axes' else 'the result'}.",
                 value=f"{what}={axes}",
+                where=caller(),
                 why=str(error).partition("\n")[0],
-                fix="an int or None for a whole argument, or a tree with one for each leaf.",
+                fix=f"an int or None for a whole {'argument' if what == 'in_axes' else 'result'}, "
+                "or a tree with one for each leaf.",
             )
         ) from None
     leaves = optree.tree_leaves(tree, none_is_leaf=True, namespace=NAMESPACE)
     chosen = [axis for axis, leaf in zip(per_leaf, leaves, strict=True) if leaf is not None]
     for axis in chosen:
         if axis is not None and (isinstance(axis, bool) or not isinstance(axis, (int, np.integer))):
-            raise ArgumentError(message(f"{owner!r} has {what} with {axis!r} in it.", fix="axes are integers or None."))
+            raise ArgumentError(
+                message(f"{owner!r} has {what} with {axis!r} in it.", where=caller(), fix="integers or None.")
+            )
     return chosen
 
 

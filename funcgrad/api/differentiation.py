@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from funcgrad.api.arguments import Argnums, Selected, name_of
-from funcgrad.api.outputs import complex_result_error, real_result_error, split_aux
+from funcgrad.api.arguments import Argnums, Selected
+from funcgrad.api.outputs import complex_result_error, kind_of, real_result_error, split_aux
 from funcgrad.api.results import fresh, lower_tree, zeros_for
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import get_aval
-from funcgrad.core.errors import DifferentiationError, message
-from funcgrad.core.tracing import Recording, Tracer
+from funcgrad.core.errors import DifferentiationError, message, revealed
+from funcgrad.core.naming import name_of, parameter_name
+from funcgrad.core.source import definition
+from funcgrad.core.tracing import Recording, Tracer, describe
 from funcgrad.transforms.transpose import pull_back, sweep
 
 R = TypeVar("R")
@@ -60,7 +62,7 @@ class _value_and_grad(Transformed[P, R]):
             return self._differentiate_trees(args, kwargs)
         # The short way for one plain array: no trees.
         x = args[position]
-        recording = Recording(self.transformation, self.function, False, True)
+        recording = Recording(self, self.function, False, True)
         try:
             tracer = recording.input(x)
             if position == 0:
@@ -74,6 +76,8 @@ class _value_and_grad(Transformed[P, R]):
                 (ct,) = sweep(recording, recording.equations, cts)  # type: ignore[arg-type]
             else:
                 value, aux, (ct,) = self._sweep(recording, y)
+        except (ValueError, SystemError) as error:
+            raise revealed(error)  # noqa: B904 (an error that is none of these is raised as it is)
         finally:
             recording.close()
         if type(ct) is _ndarray:
@@ -90,7 +94,8 @@ class _value_and_grad(Transformed[P, R]):
             holomorphic=self.holomorphic,
             allow_int=self.allow_int,
         )
-        recording = Recording(self.transformation, self.function, False, True)
+        recording = Recording(self, self.function, False, True)
+        recording.naming = selected.naming()
         try:
             leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
             value, aux, cts = self._sweep(recording, selected.call(self.function, leaves))
@@ -110,27 +115,36 @@ class _value_and_grad(Transformed[P, R]):
             aux = lower_tree(recording, aux)
         value, number = recording.lower(y)
         if type(value) is not np.float64 or self.holomorphic:
-            value = self._check_output(value)
+            value = self._check_output(value, y)
         return value, aux, pull_back(recording, (number,), (_SEEDS[value.dtype],), consume=True)
 
-    def _check_output(self, y: Any) -> Any:
+    def input_name(self, number: int) -> str:
+        """What the user calls the only input of the short way."""
+        return parameter_name(self.function, self._position)
+
+    def _check_output(self, y: Any, returned: Any) -> Any:
+        """The result in the form in which it has a derivative; `returned` is what the function gave, for messages."""
         name = name_of(self.function)
-        if isinstance(y, (tuple, list, dict)) or y is None or isinstance(y, str):
+        try:
+            aval = get_aval(y)
+        except TypeError:
             raise DifferentiationError(
                 message(
-                    f"{self!r} needs a function that returns one number; {name} returned {_kind(y)}.",
+                    f"{self!r} needs a function that returns one number; {name} returned {kind_of(y)}.",
+                    where=definition(self.function),
                     fix="return the loss alone; has_aux=True if it is a pair (loss, other results)."
                     if y is not None
                     else f"does {name} lack a return statement?",
                 )
-            )
-        aval = get_aval(y)
+            ) from None
+        value = describe(returned, "result") if type(returned) is Tracer else f"result: {aval!r}"
         if aval.shape:
             raise DifferentiationError(
                 message(
                     f"{self!r} needs a function that returns one number; "
                     f"{name} returned an array of shape {aval.shape}.",
-                    value=f"result: {aval!r}",
+                    value=value,
+                    where=definition(self.function),
                     why="the gradient of an array is a matrix, its Jacobian.",
                     fix="np.sum or np.mean of the result, funcgrad.jacobian(f) for all derivatives, "
                     "funcgrad.elementwise_grad(f) for an elementwise f, funcgrad.vjp(f, x) for a Jacobian product.",
@@ -140,7 +154,8 @@ class _value_and_grad(Transformed[P, R]):
             raise DifferentiationError(
                 message(
                     f"{self!r} needs a floating-point result; {name} returned {aval.dtype.name}.",
-                    value=f"result: {aval!r}",
+                    value=value,
+                    where=definition(self.function),
                     why="an integer or boolean result has no derivative.",
                     fix="return a float (a cast, a comparison or argmax on the way cuts the derivative off).",
                 )
@@ -156,10 +171,6 @@ class _grad(_value_and_grad[P, R]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         _, aux, gradient = self._differentiate(args, kwargs)
         return (gradient, aux) if self.has_aux else gradient
-
-
-def _kind(y: Any) -> str:
-    return {"NoneType": "None", "str": "a string"}.get(type(y).__name__, f"a {type(y).__name__}")
 
 
 def value_and_grad(

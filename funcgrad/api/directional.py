@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from funcgrad.api.arguments import Argnums, Selected, argument_numbers, locate, parameters_of
+from funcgrad.api.arguments import Argnums, Selected, argument_numbers, locate
 from funcgrad.api.outputs import record_call
 from funcgrad.api.products import match_leaves, tangent_like
 from funcgrad.api.results import fresh, lower_tree, zeros_for
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.errors import ArgumentError, message
+from funcgrad.core.naming import parameters_of
+from funcgrad.core.source import caller
 from funcgrad.core.tracing import Recording
 from funcgrad.core.tree import tree_flatten
 from funcgrad.transforms.jvp import prune, push_forward
@@ -32,12 +34,15 @@ class _hvp(Transformed[P, R]):
             self.transformation, self.function, self.argnums, args, kwargs, holomorphic=self.holomorphic
         )
         treedef = tree_flatten(selected.result(selected.leaves))[1]
-        x_dots = match_leaves("vector", repr(self), v, treedef, [tangent_like(x) for x in selected.leaves])
+        x_dots = match_leaves(
+            "vector", repr(self), v, treedef, [tangent_like(x) for x in selected.leaves], selected.paths
+        )
         # Forward over reverse: the outer recording traces how the gradient is computed.
-        outer = Recording(self.transformation, self.function, False, True)
-        inner = Recording(self.transformation, self.function, False, True)
+        outer = Recording(self, self.function, False, True)
+        inner = Recording(self, self.function, False, True)
         try:
             zeros = [zeros_for(x) for x in selected.leaves]
+            outer.naming = selected.naming(traced=False)
             selected.leaves = [outer.input(x) for x in selected.leaves]
             outputs = record_call(self, selected, inner, has_aux=self.has_aux, holomorphic=self.holomorphic)
             outputs.check_scalar(self, "funcgrad.hessian(f) for all second derivatives of an array.")
@@ -72,6 +77,7 @@ class _hvp(Transformed[P, R]):
             raise ArgumentError(
                 message(
                     f"{self!r} was called without a vector.",
+                    where=caller(),
                     why="it stands right behind the differentiated argument, if that is not passed by keyword.",
                     fix=f"{self.transformation}(f)(x, v), or v=... by keyword.",
                 )
@@ -141,7 +147,7 @@ class _elementwise_grad(Transformed[P, R]):
             holomorphic=self.holomorphic,
             allow_int=self.allow_int,
         )
-        recording = Recording(self.transformation, self.function, False, True)
+        recording = Recording(self, self.function, False, True)
         try:
             outputs = record_call(self, selected, recording, has_aux=self.has_aux, holomorphic=self.holomorphic)
             if not self.holomorphic:

@@ -13,6 +13,7 @@ from funcgrad.api.results import lower_tree
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
+from funcgrad.core.source import caller
 from funcgrad.core.tracing import Recording
 from funcgrad.core.tree import tree_unflatten
 from funcgrad.transforms.jacobian import Blocks, Limits, block_dtype, forward_blocks, reverse_blocks
@@ -39,7 +40,9 @@ class _Dense(Transformed[P, R]):
         for name, unit in _UNITS.items():
             value = getattr(self, name)
             if (name == "memory" or value is not None) and not (isinstance(value, (int, np.integer)) and value > 0):
-                raise ArgumentError(message(f"{self!r} got {name}={value!r}.", fix=f"a positive number of {unit}."))
+                raise ArgumentError(
+                    message(f"{self!r} got {name}={value!r}.", where=caller(), fix=f"a positive number of {unit}.")
+                )
         self._limits = Limits(self.chunk_size, self.memory)
 
 
@@ -51,7 +54,9 @@ class _jacobian(_Dense[P, R]):
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         super().__init__(function, **options)
         if self.mode not in ("auto", "fwd", "rev"):
-            raise ArgumentError(message(f"{self!r} got mode={self.mode!r}.", fix='"auto", "fwd" or "rev".'))
+            raise ArgumentError(
+                message(f"{self!r} got mode={self.mode!r}.", where=caller(), fix='"auto", "fwd" or "rev".')
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         selected = Selected(
@@ -63,7 +68,7 @@ class _jacobian(_Dense[P, R]):
             holomorphic=self.holomorphic,
             allow_int=self.allow_int,
         )
-        recording = Recording(self.transformation, self.function, False, True)
+        recording = Recording(self, self.function, False, True)
         try:
             outputs = record_call(self, selected, recording, has_aux=self.has_aux, holomorphic=self.holomorphic)
             blocks = forward_blocks if self._forward(selected, outputs) else reverse_blocks
@@ -115,9 +120,10 @@ class _hessian(_Dense[P, R]):
             self.transformation, self.function, self.argnums, args, kwargs, holomorphic=self.holomorphic
         )
         # Forward over reverse: the outer recording traces how the gradient is computed.
-        outer = Recording(self.transformation, self.function, False, True)
-        inner = Recording(self.transformation, self.function, False, True)
+        outer = Recording(self, self.function, False, True)
+        inner = Recording(self, self.function, False, True)
         try:
+            outer.naming = selected.naming(traced=False)
             selected.leaves = [outer.input(x) for x in selected.leaves]
             outputs = record_call(self, selected, inner, has_aux=self.has_aux, holomorphic=self.holomorphic)
             if not self.holomorphic:

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.api.arguments import Selected, name_of
+from funcgrad.api.arguments import Selected
 from funcgrad.api.results import lower_tree
 from funcgrad.api.transformed import Transformed
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import DifferentiationError, message
-from funcgrad.core.tracing import Recording
+from funcgrad.core.naming import name_of
+from funcgrad.core.source import definition
+from funcgrad.core.tracing import Recording, Tracer
 from funcgrad.core.tree import leaf_paths, tree_flatten
 from funcgrad.transforms.transpose import tangent_aval
 
@@ -83,6 +85,7 @@ class Outputs:
         raise DifferentiationError(
             message(
                 f"{owner!r} needs a function that returns one number; {name_of(owner.function)} returned {what}.",
+                where=definition(owner.function),
                 fix=fix,
             )
         )
@@ -101,6 +104,7 @@ class Outputs:
             message(
                 f"{owner!r} needs floating-point results; {name_of(owner.function)} returned {kind}.",
                 value=f"{self._path(i)} = {y!r}"[:120],
+                where=definition(owner.function),
                 why="only floating-point values have derivatives.",
                 fix="return floats; has_aux=True for other results (result, other results).",
             )
@@ -113,6 +117,7 @@ def complex_result_error(owner: Transformed[Any, Any], path: str, aval: ShapedAr
         message(
             f"{owner!r} got a complex result from {name_of(owner.function)}.",
             value=f"{path}: {aval!r}",
+            where=definition(owner.function),
             why="the derivative of a complex result is one number only if the function is holomorphic.",
             fix=f"holomorphic=True if it is, with complex arguments; {fix} if not.",
         )
@@ -125,10 +130,18 @@ def real_result_error(owner: Transformed[Any, Any], path: str, aval: ShapedArray
         message(
             f"{owner!r} has holomorphic=True, but {name_of(owner.function)} returned a real result.",
             value=f"{path}: {aval!r}",
+            where=definition(owner.function),
             why="a real function of complex arguments is holomorphic only if it is constant.",
             fix="the real and imaginary parts as arguments, or funcgrad.vjp.",
         )
     )
+
+
+def kind_of(y: Any) -> str:
+    """What a result is, in words: "a tuple", "an array of shape (3,)", "None"."""
+    if isinstance(y, (Tracer, np.ndarray)):
+        return f"an array of shape {y.shape}" if y.shape else "a number"
+    return {"NoneType": "None", "str": "a string"}.get(type(y).__name__, f"a {type(y).__name__}")
 
 
 def split_aux(name: str, f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
@@ -145,7 +158,8 @@ def split_aux(name: str, f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
     raise DifferentiationError(
         message(
             f"{name} has has_aux=True, but {name_of(f)} did not return a pair.",
-            value=f"it returned a {type(result).__name__}",
+            value=f"it returned {kind_of(result)}",
+            where=definition(f),
             fix="return (result, auxiliary_data).",
         )
     )
@@ -155,6 +169,7 @@ def record_call(
     owner: Transformed[Any, Any], selected: Selected, recording: Recording, *, has_aux: bool, holomorphic: bool
 ) -> Outputs:
     """Run the user's function once, its differentiated leaves traced by a recording."""
+    recording.naming = selected.naming()
     leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
     result = selected.call(owner.function, leaves)
     return Outputs(owner, recording, result, has_aux=has_aux, holomorphic=holomorphic)

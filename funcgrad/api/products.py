@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from funcgrad.api.arguments import Selected, name_of, native
+from funcgrad.api.arguments import Selected, leaf_names, native, run
 from funcgrad.api.outputs import split_aux
 from funcgrad.api.results import fresh, lower_tree, own, snapshot, zeros_for
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import DifferentiationError, TreeMismatchError, message
 from funcgrad.core.jaxpr import Jaxpr
+from funcgrad.core.naming import name_of
+from funcgrad.core.source import caller
 from funcgrad.core.tracing import Recording, Tracer
 from funcgrad.core.tree import TreeDef, leaf_paths, tree_flatten, tree_map, tree_unflatten
 from funcgrad.primitives import identity
@@ -24,10 +27,18 @@ from funcgrad.transforms.transpose import linear_transpose as linear_transpose_f
 from funcgrad.transforms.transpose import pull_back
 
 
-def match_leaves(what: str, name: str, tree: Any, treedef: TreeDef, avals: Sequence[ShapedArray]) -> list[Any]:
+def match_leaves(
+    what: str,
+    name: str,
+    tree: Any,
+    treedef: TreeDef,
+    avals: Sequence[ShapedArray],
+    paths: Callable[[], Sequence[str]] | None = None,
+) -> list[Any]:
     """The leaves of a tangent or cotangent tree, checked against structure, shapes and dtypes it must have.
 
-    None stands for a zero leaf or subtree's leaf.
+    Args:
+        paths: What the user calls the values, where it is not the result.
 
     Raises:
         TreeMismatchError: naming the leaf that does not fit.
@@ -37,9 +48,10 @@ def match_leaves(what: str, name: str, tree: Any, treedef: TreeDef, avals: Seque
         raise TreeMismatchError(
             message(
                 f"{name} got a {what} of another structure than the value it belongs to.",
-                value=f"{what}: {actual}",
-                why=f"expected: {treedef}",
-                fix=f"give the {what} the tree of the value.",
+                value=f"{what}: {tree_text(actual)}",
+                where=caller(),
+                why=f"expected: {tree_text(treedef)}",
+                fix=f"the tree of the value, with a {what} in place of each leaf *.",
             )
         )
     checked = []
@@ -50,16 +62,29 @@ def match_leaves(what: str, name: str, tree: Any, treedef: TreeDef, avals: Seque
         except TypeError:
             given = None
         if given is None or given.shape != aval.shape or not _fits(given, aval):
+            owner = paths()[i] if paths else leaf_paths(treedef, "result")[i]
             raise TreeMismatchError(
                 message(
-                    f"{name} got a {what} that does not fit the value it belongs to.",
+                    f"{name} got a {what} that does not fit the value it belongs to, {owner}.",
                     value=f"{leaf_paths(treedef, what)[i]}: {given!r}" if given else f"{what}: {x!r}",
+                    where=caller(),
                     why=f"expected: {aval!r}",
-                    fix=f"a {what} has the shape and dtype of its value.",
+                    fix=_leaf_fix(leaf_paths(treedef, what)[i], given, aval),
                 )
             )
         checked.append(x if given.dtype == aval.dtype and not given.weak_type else np.asarray(x, aval.dtype)[()])
     return checked
+
+
+def _leaf_fix(path: str, given: ShapedArray | None, aval: ShapedArray) -> str:
+    if given is not None and given.shape == aval.shape:
+        return f"{path}.astype(np.{aval.dtype.name})."
+    return f"the shape and dtype of the value: np.ones({aval.shape}, np.{aval.dtype.name}), say."
+
+
+def tree_text(treedef: TreeDef) -> str:
+    """A structure, with * for a leaf: `{'b': *, 'w': *}`."""
+    return str(treedef).partition(", namespace=")[0].removeprefix("PyTreeSpec(").removesuffix(")")
 
 
 def _fits(given: ShapedArray, aval: ShapedArray) -> bool:
@@ -144,6 +169,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     selected = Selected("vjp", f, tuple(range(len(primals))), primals, {}, allow_int=True, complex_inputs=True)
     recording = Recording("vjp", f, False, True)
+    recording.naming = selected.naming()
     try:
         leaves = selected.with_traced([recording.input(snapshot(selected.leaves[i])) for i in selected.traced])
         out, aux = _call("vjp", selected, f, leaves, has_aux)
@@ -174,6 +200,7 @@ def _lower(name: str, recording: Recording, out: Any) -> tuple[list[tuple[Any, i
                 message(
                     f"{name} needs a function that returns numbers and arrays.",
                     value=f"{leaf_paths(out_tree, 'result')[i]} = {y!r}"[:120],
+                    where=caller(),
                     fix="has_aux=True for other results: (result, other results).",
                 )
             ) from None
@@ -211,14 +238,17 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], 
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise TreeMismatchError(
             message(
-                f"{name} takes primals and tangents as tuples, one entry per argument.", fix="jvp(f, (x,), (x_dot,))."
+                f"{name} takes primals and tangents as tuples, one entry per argument.",
+                where=caller(),
+                fix="jvp(f, (x,), (x_dot,)).",
             )
         )
     selected = Selected("jvp", f, tuple(range(len(primals))), tuple(primals), {}, allow_int=True, complex_inputs=True)
     _, treedef = tree_flatten(tuple(primals))
     avals = [tangent_like(x) for x in selected.leaves]
-    x_dots = match_leaves("tangent", name, tuple(tangents), treedef, avals)
+    x_dots = match_leaves("tangent", name, tuple(tangents), treedef, avals, selected.paths)
     recording = Recording("jvp", f, False, True)
+    recording.naming = selected.naming()
     try:
         leaves = selected.with_traced([recording.input(selected.leaves[i]) for i in selected.traced])
         out, aux = _call("jvp", selected, f, leaves, has_aux)
@@ -243,11 +273,12 @@ class LinearMap:
         self.jaxpr = jaxpr
         self._name, self._traced, self._in_tree, self._out_tree = name, selected.traced, in_tree, out_tree
         self._avals = [tangent_like(x) for x in selected.leaves]
+        self._paths = partial(leaf_names, selected.function, selected.places, selected.treedefs)
         self._constants = [value for _, value in jaxpr.constants]
 
     def __call__(self, *tangents: Any) -> Any:
         """The derivative along tangents, one per argument; a tree like the function's result."""
-        x_dots = match_leaves("tangent", self._name, tangents, self._in_tree, self._avals)
+        x_dots = match_leaves("tangent", self._name, tangents, self._in_tree, self._avals, self._paths)
         y_dots = evaluate(self.jaxpr, [x_dots[i] for i in self._traced])
         return tree_unflatten(self._out_tree, fresh(y_dots, [*x_dots, *self._constants]))
 
@@ -279,6 +310,7 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> An
     """
     selected = Selected("linearize", f, tuple(range(len(primals))), primals, {}, allow_int=True, complex_inputs=True)
     recording = Recording("linearize", f, False, True)
+    recording.naming = selected.naming()
     try:
         leaves = selected.with_traced([recording.input(own(selected.leaves[i])) for i in selected.traced])
         out, aux = _call("linearize", selected, f, leaves, has_aux)
@@ -314,7 +346,7 @@ def linear_transpose(f: Callable[..., Any], *primals: Any) -> Callable[[Any], tu
     out_trees: list[TreeDef] = []
 
     def flat(*xs: Any) -> list[Any]:
-        outs, out_tree = tree_flatten(f(*tree_unflatten(in_tree, xs)))
+        outs, out_tree = tree_flatten(run(f, tree_unflatten(in_tree, xs), {}))
         out_trees.append(out_tree)
         return outs
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from funcgrad.api.arguments import name_of, native, parameters_of
+from funcgrad.api.arguments import argument_path, native, run
 from funcgrad.api.results import fresh
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
+from funcgrad.core.naming import name_of, parameter_name, parameters_of
 from funcgrad.core.primitive import bind
-from funcgrad.core.source import read_source
+from funcgrad.core.source import Place, caller, read_source
 from funcgrad.core.tracing import Recording, Tracer
 from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten, tree_unflatten
 from funcgrad.transforms.call import jit_p
@@ -35,6 +38,7 @@ class _jit(Transformed[P, R]):
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         super().__init__(function, **options)
+        check_static(self)
         self._programs: dict[Hashable, _Program] = {}
         self._warned = False
 
@@ -62,8 +66,8 @@ class _jit(Transformed[P, R]):
     def _record_nested(self, call: _Call) -> _Program:
         """Record inside another recording: with the innermost values where all are there."""
         values = [_innermost(x) for x in call.arrays]
-        abstract = any(isinstance(x, ShapedArray) for x in values)
-        recording, outs, out_tree = _record(self, call, values, abstract=abstract)
+        around = next((_outermost(x) for x in call.arrays if isinstance(_innermost(x), ShapedArray)), None)
+        recording, outs, out_tree = _record(self, call, values, abstract=around is not None, around=around)
         try:
             if recording.guards:
                 _pass_on_guards(recording, call.arrays)
@@ -74,26 +78,37 @@ class _jit(Transformed[P, R]):
     def _keep(self, key: Hashable, recording: Recording, outs: list[Any], out_tree: TreeDef) -> _Program:
         """The program of a recording, kept for further calls where it serves them."""
         jaxpr = recording_to_jaxpr(recording, outs)
-        constants = [value for _, value in jaxpr.constants]
-        # Constants become the first inputs: each call passes captured arrays by reference.
+        # Constants become the first inputs: each call passes captured arrays by reference, unless one has been written
+        # to since it was used. Then the function may write to it at every call.
+        constants, written = [], []
+        for v, value in jaxpr.constants:
+            array, same = recording.original(value)
+            constants.append(array)
+            if not same:
+                written.append(v)
         closed = Jaxpr([v for v, _ in jaxpr.constants] + list(jaxpr.inputs), [], jaxpr.equations, jaxpr.outputs)
         if recording.guards:
-            self._warn(recording)
+            self._warn(
+                recording.guards[0],
+                "a Python branch, loop or index there depends on a traced value.",
+                "np.where, or the argument in static_argnums; the results are right either way.",
+            )
+        elif written:
+            self._warn(
+                next(eqn.place for eqn in jaxpr.equations if written[0] in eqn.inputs),
+                "it writes to an array that it has used before.",
+                "a = a * 2 in place of a *= 2; the results are right either way.",
+            )
         elif not any(isinstance(value, Tracer) for value in constants):
             self._programs[key] = (closed, constants, out_tree)
         return closed, constants, out_tree
 
-    def _warn(self, recording: Recording) -> None:
+    def _warn(self, place: Place | None, why: str, fix: str) -> None:
         if self._warned:
             return
         self._warned = True
-        source = read_source(recording.guards[0])
-        text = message(
-            f"{self!r} is recorded anew at every call.",
-            where=source,
-            why="a Python branch, loop or index there depends on a traced value.",
-            fix="np.where, or the argument in static_argnums; the results are right either way.",
-        )
+        source = read_source(place)
+        text = message(f"{self!r} is recorded anew at every call.", where=source, why=why, fix=fix)
         # Where the branch is, not where the call is: the line to be changed.
         file, line = (source.file, source.line) if source else ("<unknown>", 1)
         warnings.warn_explicit(RetracingWarning(text), RetracingWarning, file, line)
@@ -107,16 +122,53 @@ def _pass_on_guards(recording: Recording, arrays: Sequence[Any]) -> None:
             x = x.value
 
 
+def _outermost(x: Tracer) -> Recording:
+    """The recording without values that x is of: on whose account an inner one has none, either."""
+    while isinstance(x.value, Tracer):
+        x = x.value
+    return x.recording
+
+
 def _innermost(x: Any) -> Any:
     while isinstance(x, Tracer):
         x = x.value
     return x
 
 
+def check_static(owner: _jit[Any, Any]) -> None:
+    """Check that there are parameters for `static_argnums` and `static_argnames`.
+
+    Raises:
+        ArgumentError: naming what there is not.
+    """
+    parameters = parameters_of(owner.function)
+    if parameters is None:
+        return
+    kinds = {p.kind for p in parameters}
+    positions = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [p.name for p in parameters]
+    count = len(positions)
+    wrong: list[Any] = []
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        wrong += [f"static_argnums={n}" for n in owner.static_argnums if not -count <= n < count]
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        wrong += [f"static_argnames={name!r}" for name in owner.static_argnames if name not in names]
+    if wrong:
+        near = difflib.get_close_matches(wrong[0].partition("=")[2].strip("'"), names, n=1)
+        raise ArgumentError(
+            message(
+                f"{owner!r} got {wrong[0]}, but {name_of(owner.function)} has no such parameter.",
+                value=f"parameters: {', '.join(names) or 'none'}",
+                where=caller(),
+                fix=f"did you mean {near[0]!r}?" if near else "a parameter's position or name.",
+            )
+        )
+
+
 class _Call:
     """One call's arguments: what is traced, what is static, and the key of both together."""
 
-    __slots__ = ("arrays", "key", "leaves", "positions", "static_args", "static_kwargs", "treedef")
+    __slots__ = ("arrays", "function", "key", "leaves", "positions", "static_args", "static_kwargs", "treedef")
 
     def __init__(self, owner: _jit[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         positions = {n % len(args) for n in owner.static_argnums if -len(args) <= n < len(args)}
@@ -130,7 +182,8 @@ class _Call:
         dynamic_kwargs = {name: value for name, value in kwargs.items() if name not in names}
         self.leaves, self.treedef = tree_flatten((dynamic_args, dynamic_kwargs))
         self.positions = [i for i, x in enumerate(self.leaves) if not is_static(x)]
-        self.arrays = [_array(owner, self.leaves[i]) for i in self.positions]
+        self.function = owner.function
+        self.arrays = [_array(owner, self, i) for i in self.positions]
         self.key = (
             self.treedef,
             tuple([get_aval(x) for x in self.arrays]),
@@ -144,10 +197,20 @@ class _Call:
             raise ArgumentError(
                 message(
                     f"{owner!r} got a static argument that cannot be hashed.",
-                    value=str(error),
+                    value=f"{self._unhashable()}: {error}",
+                    where=caller(),
                     fix="a tuple instead of a list, a frozen dataclass instead of a dict; or do not make it static.",
                 )
             ) from None
+
+    def _unhashable(self) -> str:
+        """Which static arguments cannot be hashed."""
+        named = {parameter_name(self.function, i): x for i, x in self.static_args.items()} | self.static_kwargs
+        return ", ".join(f"{name} = {x!r}"[:80] for name, x in named.items() if not _is_hashable(x))
+
+    def path(self, number: int) -> str:
+        """What the user calls one of the arrays."""
+        return argument_path(self.function, self.treedef, self.positions[number])
 
     def run(self, f: Callable[..., Any], arrays: Sequence[Any]) -> Any:
         """`f` of the call's arguments with other arrays in place."""
@@ -156,7 +219,15 @@ class _Call:
             leaves[i] = x
         args, kwargs = tree_unflatten(self.treedef, leaves)
         args = [self.static_args.get(i, x) for i, x in enumerate(args)]
-        return f(*args, **kwargs, **self.static_kwargs)
+        return run(f, args, {**kwargs, **self.static_kwargs})
+
+
+def _is_hashable(x: Any) -> bool:
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
 
 
 def _static_key(x: Any) -> Hashable:
@@ -166,7 +237,8 @@ def _static_key(x: Any) -> Hashable:
     return type(x), x.hex() if type(x) is float else x
 
 
-def _array(owner: Any, x: Any) -> Any:
+def _array(owner: Any, call: _Call, i: int) -> Any:
+    x = call.leaves[i]
     if isinstance(x, (np.ndarray, np.generic)):
         return native(x)
     if type(x) in (int, float, complex) or isinstance(x, (Tracer, ShapedArray)):
@@ -174,16 +246,27 @@ def _array(owner: Any, x: Any) -> Any:
     raise ArgumentError(
         message(
             f"{owner!r} got an argument that is neither an array nor static configuration.",
-            value=f"{x!r}"[:120],
+            value=f"{argument_path(owner.function, call.treedef, i)} = {x!r}"[:120],
+            where=caller(),
             fix="a dataclass, whose fields count one by one; static_argnums or static_argnames, if it never changes.",
         )
     )
 
 
 def _record(
-    owner: Transformed[Any, Any], call: _Call, arrays: Sequence[Any], *, abstract: bool
+    owner: Transformed[Any, Any],
+    call: _Call,
+    arrays: Sequence[Any],
+    *,
+    abstract: bool,
+    around: Recording | None = None,
 ) -> tuple[Recording, list[Any], TreeDef]:
     recording = Recording(owner.transformation, owner.function, abstract)
+    if recording.snapshots is None:
+        recording.snapshots = {}
+    recording.naming = call.path
+    if around is not None:
+        recording.transformation, recording.function = around.transformation, around.function
     try:
         outs, out_tree = flatten_results(call.run(owner.function, [recording.input(x) for x in arrays]))
     except BaseException:
@@ -281,10 +364,12 @@ def eval_shape(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     leaves, treedef = tree_flatten((args, kwargs))
     recording = Recording("eval_shape", f, True)
+    dynamic = [i for i, x in enumerate(leaves) if not is_static(x)]
+    recording.naming = lambda number: argument_path(f, treedef, dynamic[number])
     try:
         tracers = [x if is_static(x) else recording.input(x) for x in leaves]
         out_args, out_kwargs = tree_unflatten(treedef, tracers)
-        outs, out_tree = flatten_results(f(*out_args, **out_kwargs))
+        outs, out_tree = flatten_results(run(f, out_args, out_kwargs))
         return tree_unflatten(out_tree, [get_aval(recording.lower(y)[0]) for y in outs])
     finally:
         recording.close()

@@ -11,6 +11,9 @@ import types
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from funcgrad.core.errors import FunctionExpectedError
+from funcgrad.core.naming import name_of, parameter_name
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -23,7 +26,7 @@ class Transformed(Generic[P, R]):
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         if not callable(function):
-            raise TypeError(f"{type(self).__name__.lstrip('_')}: expected a function to transform, got {function!r}")
+            raise FunctionExpectedError(type(self).__name__.lstrip("_"), function)
         self.function = function
         self.transformation = type(self).__name__.lstrip("_")
         for name in self.options:
@@ -49,7 +52,11 @@ class Transformed(Generic[P, R]):
         return _rebuild, (type(self), self.function, {name: getattr(self, name) for name in self.options})
 
     def __repr__(self) -> str:
-        return f"{self.transformation}({getattr(self.function, '__name__', self.function)!s})"
+        return name_of(self)
+
+    def input_name(self, number: int) -> str:
+        """What the user calls an input of the recording."""
+        return parameter_name(self.function, number)
 
 
 def _rebuild(kind: type[Transformed[Any, Any]], function: Callable[..., Any], options: dict[str, Any]) -> Any:

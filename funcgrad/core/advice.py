@@ -69,8 +69,11 @@ def branch_fix(transformation: str, source: Source | None) -> str:
 
 
 def _predicate(source: Source | None) -> str:
-    found = re.match(r"(?:el)?if (.+):$", source.text) if source else None
-    text = found[1] if found else ast.unparse(node) if (node := _parsed(source)) else ""
+    found = re.match(r"(?:el)?if ([^#]+):\s*(#|$)", source.text) if source else None
+    node = _parsed(source)
+    if isinstance(node, ast.IfExp):
+        node = node.test
+    text = found[1] if found else ast.unparse(node) if node else ""
     return text if 0 < len(text) <= 40 else "pred"
 
 
@@ -118,6 +121,8 @@ def conversion_fix(transformation: str, use: str, source: Source | None, situati
         return f"NumPy's functions in place of {function or 'SciPy'}{every}."
     if is_subscript(source) and ":" not in _text(source):
         return f"funcgrad.numpy.take(table, {'i' if situation.whole else 'i.astype(int)'}) instead of table[i]."
+    if use == "index" and not _is_display(source):
+        use = "int"
     fix = _instead(use, function, source)
     if situation.stoppable and use != "int":
         return f"{fix}; {_STOP}{'.item()' if use == 'item' else ''} for a value alone."
@@ -145,6 +150,9 @@ def _instead(use: str, function: str, source: Source | None) -> str:
 
 
 def _integer_instead(function: str, source: Source | None) -> str:
+    module, _, name = function.rpartition(".")
+    if module in ("np", "numpy") and (name in _COLLECTORS or isinstance(getattr(np, name, None), type)):
+        return _numpy_instead(name, function, source)
     if function == "int":
         return "np.trunc(x), or x.astype(int), which stay arrays"
     if function == "range":
@@ -174,11 +182,16 @@ def _numpy_instead(name: str, function: str, source: Source | None) -> str:
         if isinstance(getattr(np, name, None), type):
             return f"x.astype({function}), or leave {function}() away"
         return f"{function}(np.stack([a, b])) for {function}([a, b])"
-    node = _parsed(source)
-    argument = node.args[0] if isinstance(node, ast.Call) and node.args else None
-    if isinstance(argument, (ast.List, ast.Tuple, ast.ListComp)):
+    if _is_display(source):
         return "np.stack([a, b]), or funcgrad.numpy.array([a, b]), for np.array([a, b])"
     return f"funcgrad.numpy.array(x), where x may be a list of traced values, for {function}(x)"
+
+
+def _is_display(source: Source | None) -> bool:
+    """Whether the call at a place is of a list that is written out there."""
+    node = _parsed(source)
+    argument = node.args[0] if isinstance(node, ast.Call) and node.args else None
+    return isinstance(argument, (ast.List, ast.Tuple, ast.ListComp))
 
 
 def _text(source: Source | None) -> str:

@@ -5,12 +5,15 @@ Every class also derives from the builtin that a NumPy user would expect to catc
 
 from __future__ import annotations
 
-from funcgrad.core.source import Source
+from funcgrad.core.advice import Situation, branch_fix, callee, conversion_fix, index_fix
+from funcgrad.core.source import Source, caller, internal_files
 
 
-def message(first: str, *, value: str = "", where: Source | None = None, why: str = "", fix: str = "") -> str:
+def message(
+    first: str, *, value: str = "", made: str = "", where: Source | None = None, why: str = "", fix: str = ""
+) -> str:
     """The lines of an error message; empty parts are left out."""
-    parts = {"value": value, "where": str(where) if where else "", "why": why, "fix": fix}
+    parts = {"value": value, "made": made, "where": str(where) if where else "", "why": why, "fix": fix}
     lines = [f"  {label:<6} {text}" for label, text in parts.items() if text]
     return "\n".join([first, *lines])
 
@@ -19,109 +22,132 @@ class FuncgradError(Exception):
     """Any error that funcgrad itself raises."""
 
 
+def revealed(error: Exception) -> Exception:
+    """An error; or the one of funcgrad's in it, if NumPy or SciPy have put it into one of their own.
+
+    NumPy says "setting an array element with a sequence" of `plain_array[0] = traced`, SciPy "must return a scalar".
+    """
+    cause = error.__cause__
+    if not isinstance(cause, FuncgradError):
+        return error
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    by_library = traceback is not None and internal_files[traceback.tb_frame.f_code.co_filename]
+    if not by_library and not isinstance(error, SystemError) and str(error) != _ELEMENT:
+        return error  # the user's own
+    cause.__suppress_context__ = True
+    return cause
+
+
+_ELEMENT = "setting an array element with a sequence."
+
+
 class TracedBranchError(FuncgradError, TypeError):
     """A Python branch on a value that is not there, as under `vmap`."""
 
     def __init__(self, name: str, value: str, where: Source | None) -> None:
+        transformation = name.partition("(")[0]
         super().__init__(
             message(
                 f"{name} met a Python branch on a traced value.",
                 value=value,
                 where=where,
-                why=f"{name.partition('(')[0]} records the function once, without values; Python cannot choose.",
-                fix="np.where(pred, a, b) element by element, or a loop over the rows in place of vmap.",
+                why=f"{transformation} records the function once, without values; Python cannot choose.",
+                fix=branch_fix(transformation, where),
             )
         )
-
-
-_INDICES = {
-    "mask": (
-        "a selection by a traced mask",
-        "how many elements are selected depends on them",
-        "np.where(mask, x, 0) keeps the shape, and so do x[mask] = v and x.at[mask].set(v) for one number v",
-    ),
-    "update": (
-        "an update at traced indices that may repeat each other",
-        "which of them do depends on them",
-        "unique_indices=True if none is repeated; .add, .min and .max need no promise",
-    ),
-}
 
 
 class TracedIndexError(FuncgradError, IndexError):
     """What an index selects depends on values that are not there, as in `x[mask]` under `vmap`."""
 
     def __init__(self, name: str, value: str, use: str, where: Source | None) -> None:
-        what, why, fix = _INDICES[use]
+        transformation = name.partition("(")[0]
+        what, why = _INDICES[use]
+        if use == "mask" and callee(where):
+            what = f"{callee(where)}() of traced values"
         super().__init__(
             message(
                 f"{name} met {what}.",
                 value=value,
                 where=where,
-                why=f"{name.partition('(')[0]} records without values, and {why}.",
-                fix=fix + ".",
+                why=f"{transformation} records without values, and {why}.",
+                fix=index_fix(transformation, use, where),
             )
         )
 
 
+_INDICES = {
+    "mask": ("a selection by a traced mask", "how many elements are selected depends on them"),
+    "update": ("an update at traced indices that may repeat each other", "which of them do depends on them"),
+}
+
+
 _CONVERSIONS = {
-    "float": ("float()", "a Python float", "np.sin instead of math.sin; funcgrad.stop_gradient(x) for a value alone"),
-    "complex": ("complex()", "a Python complex", "x + 0j, or funcgrad.stop_gradient(x) for a value alone"),
-    "int": ("int()", "a Python int", "pass it as a static argument, or keep to array operations"),
-    "item": (".item()", "a Python number", "leave it an array; funcgrad.stop_gradient(x).item() for a value alone"),
-    "tolist": (".tolist()", "Python numbers", "leave it an array; funcgrad.stop_gradient(x) for values alone"),
-    "index": (
-        "an index",
-        "a plain index",
-        "funcgrad.numpy.take(table, i) instead of table[i]; np.stack([i, j]) instead of np.array([i, j])",
-    ),
-    "out": (
-        "out=",
-        "a plain array",
-        "leave out= away, and write a = a + b in place of a += b; or make the array with funcgrad.numpy.zeros(n)",
-    ),
-    "assignment": (
-        "an assignment to elements of a plain array",
-        "a plain array",
-        "y = funcgrad.numpy.zeros(n), or np.zeros_like(x), for y = np.zeros(n); or y = funcgrad.numpy.at(y)[i].set(v)",
-    ),
-    "__array__": (
-        "NumPy",
-        "a plain array",
-        "np.stack([a, b]), or funcgrad.numpy.array([a, b]), for np.array([a, b]); "
-        "funcgrad.numpy.zeros(n) for an np.zeros(n) that is written to; funcgrad.stop_gradient(x) for a value alone",
-    ),
+    "float": ("float()", "a Python float carries"),
+    "complex": ("complex()", "a Python complex carries"),
+    "int": ("int()", "a Python int carries"),
+    "item": (".item()", "a Python number carries"),
+    "tolist": (".tolist()", "Python numbers carry"),
+    "index": ("an index", "a plain index carries"),
+    "out": ("out=", "a plain array carries"),
+    "assignment": ("an assignment to elements of a plain array", "a plain array carries"),
+    "__array__": ("NumPy", "a plain array carries"),
 }
 
 
 class TracedConversionError(FuncgradError, TypeError):
     """A traced value was about to be turned into a plain number or array, and so lose its derivative."""
 
-    def __init__(self, name: str, value: str, use: str, where: Source | None) -> None:
-        who, what, fix = _CONVERSIONS[use]
+    def __init__(self, name: str, value: str, use: str, where: Source | None, situation: Situation) -> None:
+        transformation = name.partition("(")[0]
+        who, carries = _CONVERSIONS[use]
+        if callee(where) and use not in ("out", "assignment"):
+            who = f"{callee(where)}()"
         super().__init__(
             message(
                 f"{name} met {who} asking for the plain value of a traced array.",
                 value=value,
                 where=where,
-                why=f"{what} carries no derivative, so the result would silently be wrong.",
-                fix=fix + ".",
+                why=_why(transformation, carries, situation),
+                fix=conversion_fix(transformation, use, where, situation),
             )
         )
 
 
-class EscapedTracerError(FuncgradError, RuntimeError):
-    """A traced value was used after the function that made it had been recorded."""
+def _why(transformation: str, carries: str, situation: Situation) -> str:
+    if situation.abstract:
+        return f"{transformation} records the function once, without values; there is none to give."
+    if transformation in ("jit", "make_jaxpr"):
+        return f"{transformation} records the function once, for all values; this one would stay in it for ever."
+    return f"{carries} no derivative, so the result would silently be wrong."
 
-    def __init__(self, name: str, value: str, where: Source | None) -> None:
+
+class TracedAssignmentError(TracedConversionError, ValueError):
+    """A traced value was about to be written to a plain array: a ValueError, too, as NumPy's own is."""
+
+
+class EscapedTracerError(FuncgradError, RuntimeError):
+    """A traced value was used after the function that made it had been recorded.
+
+    Args:
+        made: Where it was made.
+        where: Where it was used.
+        stoppable: Whether `stop_gradient` would have given a plain value.
+    """
+
+    def __init__(self, name: str, value: str, made: str, where: Source | None, stoppable: bool) -> None:
         super().__init__(
             message(
                 f"a traced value of {name} was used after {name} had returned.",
                 value=value,
+                made=made,
                 where=where,
                 why="it was kept in a global, an attribute, a list or a closure, and its recording is over.",
-                fix="return it from the function (has_aux=True gives it back beside the gradient), "
-                "or keep funcgrad.stop_gradient(x).",
+                fix="return it from the function"
+                + (" (has_aux=True gives it back beside the gradient)" if "grad" in name.partition("(")[0] else "")
+                + (", or keep funcgrad.stop_gradient(x)." if stoppable else "."),
             )
         )
 
@@ -137,6 +163,19 @@ class CapturedArrayError(FuncgradError, RuntimeError):
                 where=where,
                 why="the derivative needs the elements as they were there.",
                 fix="use array.copy() there, or write array = array * 2 for array *= 2.",
+            )
+        )
+
+
+class FunctionExpectedError(FuncgradError, TypeError):
+    """What was to be transformed is no function."""
+
+    def __init__(self, transformation: str, got: object) -> None:
+        super().__init__(
+            message(
+                f"{transformation} expected a function to transform, got {got!r}"[:200] + ".",
+                where=caller(),
+                fix=f"{transformation}(f)(x) in place of {transformation}(f(x)).",
             )
         )
 
@@ -168,7 +207,9 @@ class UnsupportedFunctionError(FuncgradError, TypeError):
         super().__init__(
             message(
                 f"{name} of a traced array is not supported.",
-                why=f"funcgrad has no derivative and batching rule for {name}.",
-                fix="write it with functions that have one, or apply it to funcgrad.stop_gradient(x).",
+                where=caller(),
+                why=f"funcgrad has no derivative or batching rule for {name}.",
+                fix="NumPy's functions that have one in its place; or funcgrad.stop_gradient(x) as its argument, "
+                "where no derivative is wanted (but not under vmap or jit).",
             )
         )

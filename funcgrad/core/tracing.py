@@ -13,22 +13,32 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from funcgrad.core.advice import Situation
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.capturing import SMALL, Sample, check_samples, sample
-from funcgrad.core.errors import EscapedTracerError, TracedBranchError, TracedConversionError, TracedIndexError
+from funcgrad.core.capturing import SMALL, Sample, check_samples, same_elements, sample
+from funcgrad.core.errors import (
+    EscapedTracerError,
+    TracedAssignmentError,
+    TracedBranchError,
+    TracedConversionError,
+    TracedIndexError,
+)
+from funcgrad.core.naming import name_of, parameter_name
 from funcgrad.core.source import (
     Place,
     assigns_elements,
+    caller,
     current_place,
     internal_files,
     place_above,
     read_source,
     replay,
     replaying,
+    within_scipy,
 )
 
 _levels = itertools.count(1)
@@ -40,15 +50,30 @@ _getframe = sys._getframe
 RecordedEquation = tuple[Any, dict[str, Any], Sequence[Any], Sequence[int | None], Any, int, Place | None]
 
 
+class Asking(Protocol):
+    """Who asks for a recording, for messages."""
+
+    transformation: str
+
+    def input_name(self, number: int) -> str:
+        """What the user calls an input, where the recording itself does not know."""
+
+
 class Recording:
     """The equations that a transformation collects while the user's function runs.
 
     Args:
-        transformation: Its name, for messages: "grad".
+        transformation: Its name, for messages: "grad"; or who knows that and the input's name, too.
         function: The user's function, for messages.
         abstract: Whether tracers stand for shapes and dtypes only.
         differentiating: Whether only what can carry a derivative needs to be recorded.
+
+    Attributes:
+        naming: What the user calls an input, given its number. Where it is not set, which costs nothing, the
+            transformation is asked, or the inputs are the function's arguments one by one.
     """
+
+    naming: Callable[[int], str]
 
     __slots__ = (
         "abstract",
@@ -58,17 +83,19 @@ class Recording:
         "guards",
         "inputs",
         "level",
+        "naming",
         "nested",
         "place",
         "plain",
         "samples",
         "size",
+        "snapshots",
         "transformation",
     )
 
     def __init__(
         self,
-        transformation: str,
+        transformation: str | Asking,
         function: Callable[..., Any] | None = None,
         abstract: bool = False,
         differentiating: bool = False,
@@ -83,6 +110,9 @@ class Recording:
         # Whether values are plain NumPy's, only derivatives are wanted, and the recording is open.
         self.plain = differentiating and not abstract
         self.equations: list[RecordedEquation] | None = []
+        # Of constant arrays, where a jaxpr must have them as they were used and yet refer to them: pairs of a snapshot
+        # and its array, by the id of either.
+        self.snapshots: dict[int, tuple[Any, Any]] | None = None if differentiating or abstract else {}
         self.inputs: list[Any] = []
         self.guards: tuple[Place | None, ...] = ()
         self.samples: tuple[Sample, ...] = ()
@@ -138,8 +168,8 @@ class Recording:
         """Record an equation; its result as a tracer, a tuple of them for a primitive with several results."""
         place = self.place or (replay.place if replaying else None) or place_above(_getframe(2))
         first, seen = self.size, y
-        if not self.differentiating:  # a jaxpr is made of types: no traced value is held
-            xs = [x if number is None else None for x, number in zip(xs, ids, strict=True)]
+        if not (self.differentiating or self.abstract):  # a jaxpr is made of types: no traced value is held
+            xs = [self.snapshot(x) if number is None else None for x, number in zip(xs, ids, strict=True)]
             seen = tuple(map(get_aval, y)) if primitive.multiple_results else get_aval(y)
         elif None in ids:
             xs = [x if number is not None else self.capture(x) for x, number in zip(xs, ids, strict=True)]
@@ -154,11 +184,29 @@ class Recording:
         """A constant operand, safe from what the user's code does to it later if it is a plain array."""
         if type(x) is not _ndarray:
             return x
+        if self.snapshots is not None:
+            return self.snapshot(x)
         if x.size <= SMALL:
             return x.copy()
         if x.flags.writeable:
             self.samples += (sample(x, self.place or current_place()),)
         return x
+
+    def snapshot(self, x: Any) -> Any:
+        """A constant operand as it is now, of which `original` finds the array that it was taken of."""
+        if type(x) is not _ndarray:
+            return x
+        assert self.snapshots is not None
+        copy, _ = self.snapshots.get(id(x), (None, None))
+        if copy is None or not same_elements(copy, x):
+            copy = x.copy("K")
+            self.snapshots[id(x)] = self.snapshots[id(copy)] = (copy, x)
+        return copy
+
+    def original(self, value: Any) -> tuple[Any, bool]:
+        """The array of which a constant is a snapshot, and whether it is still what it was; if not, the constant."""
+        copy, x = (self.snapshots or {}).get(id(value), (value, value))
+        return (x, True) if value is x or same_elements(copy, x) else (value, False)
 
     def check_captured(self) -> None:
         """Check, before a derivative is computed, that large arrays are what they were when they were used.
@@ -184,8 +232,18 @@ class Recording:
     @property
     def name(self) -> str:
         """How the user would call it: `vmap(model)`."""
-        function = getattr(self.function, "__name__", None)
-        return f"{self.transformation}({function})" if function else self.transformation
+        asking = self.transformation
+        transformation = asking if isinstance(asking, str) else asking.transformation
+        return transformation if self.function is None else f"{transformation}({name_of(self.function)})"
+
+    def input_name(self, number: int) -> str:
+        """What the user calls an input: `params['w']`."""
+        naming = getattr(self, "naming", None)
+        if naming is not None:
+            return naming(number)
+        if not isinstance(self.transformation, str):
+            return self.transformation.input_name(number)
+        return parameter_name(self.function, number) if self.function else ""
 
 
 class Tracer:
@@ -240,7 +298,7 @@ class Tracer:
         return self.shape[0]
 
     def __hash__(self) -> int:
-        raise TypeError("unhashable type: 'funcgrad tracer' (as is 'numpy.ndarray')")
+        raise TypeError("unhashable type: 'traced array' (as is 'numpy.ndarray')")
 
     def __bool__(self) -> bool:
         return bool(self._read("branch"))
@@ -283,10 +341,12 @@ class Tracer:
     def _read(self, use: str) -> Any:
         """The value, for Python: noted as a guard; an error where there is none."""
         value = self.value
-        if type(value) is ShapedArray:
-            raise _missing_value_error(self, use)
         if self.recording is CONSTANTS:
             return value
+        if self.recording.equations is None:
+            raise escaped_error(self)
+        if type(value) is ShapedArray:
+            raise _missing_value_error(self, use)
         self.recording.guards += (current_place(),)
         return value._read(use) if type(value) is Tracer else value
 
@@ -305,6 +365,8 @@ class Tracer:
         return repr(self) if type(self.value) is ShapedArray else str(self.value)
 
 
+Tracer.__name__ = "traced array"  # in Python's own messages
+
 # The recording of plain arrays into which traced values can be assigned (`funcgrad.numpy.zeros(n)`): it is never open.
 # Its tracers are handles only; `bind` and every way out of a transformation see the array.
 CONSTANTS = Recording("constants")
@@ -317,6 +379,16 @@ def held(x: Any) -> Any:
     if type(x) is not Tracer:
         return x
     return x.value if x.recording is CONSTANTS else Tracer(x.recording, x.id, x.value, x.place)
+
+
+def shielded(y: Any, xs: Sequence[Any]) -> Any:
+    """What came of the plain arrays in handles: if it shares their memory it gets a handle, too.
+
+    So that nobody writes to their memory but by a handle, which copies what others hold.
+    """
+    if type(y) is _ndarray and (y.base is not None or any(y is x for x in xs)):
+        return Tracer(CONSTANTS, 0, y)
+    return y
 
 
 def concrete_text(value: Any) -> str:
@@ -336,33 +408,54 @@ def origin(x: Tracer) -> RecordedEquation | None:
     return None
 
 
-def describe(x: Tracer) -> str:
-    """What is known of a tracer: "pred: bool[32], made by `greater` (model.py:40)"."""
-    source = read_source(x.place)
-    if source is None:
-        return f"{x.aval!r}, an argument"
-    equation = origin(x)
-    name = f"{source.variable}: " if source.variable else ""
-    maker = f"by `{equation[0].name}` " if equation else ""
-    return f"{name}{x.aval!r}, made {maker}({source.brief})"
+def describe(x: Tracer, name: str | None = None) -> str:
+    """What is known of a tracer: "pred: bool[32], made by `greater` (model.py:40)", or "x: float64[3], an argument"."""
+    if x.id < len(x.recording.inputs):
+        return f"{_titled(name or x.recording.input_name(x.id), x)}, an argument"
+    source, equation = read_source(x.place), origin(x)
+    maker = f", made by `{equation[0].name}`" if equation else ", made" if source else ""
+    return _titled(name or (source.variable if source else None), x) + maker + (f" ({source.brief})" if source else "")
 
 
-def conversion_error(x: Tracer, use: str) -> TracedConversionError:
+def _titled(name: str | None, x: Tracer) -> str:
+    return f"{name}: {x.aval!r}" if name else repr(x.aval)
+
+
+def conversion_error(x: Tracer, use: str) -> Exception:
     """The error for reading a traced value in a way that would cut it off from its derivative."""
+    if x.recording.equations is None and x.recording is not CONSTANTS:
+        return escaped_error(x)
     place = current_place()
     if assigns_elements(place):
         use = "assignment"
-    return TracedConversionError(x.recording.name, describe(x), use, read_source(place))
+    kind = TracedAssignmentError if use in ("assignment", "out") else TracedConversionError
+    situation = Situation(
+        x.recording.abstract, x.recording.differentiating and has_value(x), x.dtype.kind in "iub", within_scipy()
+    )
+    return kind(x.recording.name, describe(x), use, read_source(place), situation)
+
+
+def has_value(x: Tracer) -> bool:
+    """Whether there are elements behind a tracer, at any depth."""
+    value = x.value
+    while type(value) is Tracer:
+        value = value.value
+    return type(value) is not ShapedArray
 
 
 def escaped_error(x: Tracer) -> EscapedTracerError:
     """The error for a tracer that outlived its recording."""
-    return EscapedTracerError(x.recording.name, describe(x), read_source(current_place()))
+    is_input = x.id < len(x.recording.inputs)
+    source = None if is_input else read_source(x.place)
+    value = describe(x) if source is None else _titled(source.variable, x)
+    return EscapedTracerError(
+        x.recording.name, value, str(source) if source else "", caller(), x.recording.differentiating and has_value(x)
+    )
 
 
 def _missing_value_error(x: Tracer, use: str) -> Exception:
     if use == "branch":
-        return TracedBranchError(x.recording.name, describe(x), read_source(current_place()))
+        return TracedBranchError(x.recording.name, describe(x), caller())
     if use == "mask":
-        return TracedIndexError(x.recording.name, describe(x), use, read_source(current_place()))
+        return TracedIndexError(x.recording.name, describe(x), use, caller())
     return conversion_error(x, use)

@@ -9,7 +9,7 @@ from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, Var, recording_to_jaxpr
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import begin_replay, end_replay, replay
-from funcgrad.core.tracing import Recording
+from funcgrad.core.tracing import Asking, Recording
 
 
 def evaluate(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
@@ -43,10 +43,22 @@ def _reader(env: dict[Var, Any]) -> Callable[[Var | Literal], Any]:
 
 
 def record_abstract(
-    transformation: str, function: Callable[..., Any], avals: Sequence[ShapedArray], *, user_function: Any = None
+    transformation: str | Asking,
+    function: Callable[..., Any],
+    avals: Sequence[ShapedArray],
+    *,
+    user_function: Any = None,
+    naming: Callable[[int], str] | None = None,
 ) -> Jaxpr:
-    """The jaxpr of a function of flat arrays (returning a list of them), recorded without values."""
+    """The jaxpr of a function of flat arrays (returning a list of them), recorded without values.
+
+    Args:
+        user_function: Whose transformation it is, for messages.
+        naming: What the user calls each array, for messages.
+    """
     recording = Recording(transformation, user_function or function, abstract=True)
+    if naming is not None:
+        recording.naming = naming
     try:
         outputs = function(*[recording.input(aval) for aval in avals])
         return recording_to_jaxpr(recording, outputs)

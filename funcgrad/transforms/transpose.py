@@ -15,7 +15,7 @@ import numpy as np
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.primitive import Primitive
-from funcgrad.core.source import begin_replay, end_replay, read_source, replay
+from funcgrad.core.source import begin_replay, definition, end_replay, read_source, replay
 from funcgrad.core.tracing import RecordedEquation, Recording, Tracer
 from funcgrad.primitives.masking import Masked, masked_vjp, selected
 
@@ -163,6 +163,7 @@ def check_linear(recording: Recording, out_ids: Sequence[int | None]) -> None:
         raise LinearityError(
             message(
                 f"{recording.name} got a function with a constant output.",
+                where=definition(recording.function),
                 why="a constant other than zero is not linear, and a zero has no transpose to speak of.",
                 fix="return only what depends on the arguments.",
             )

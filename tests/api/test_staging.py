@@ -430,3 +430,36 @@ def test_default_arguments_are_values_of_the_function() -> None:
     np.testing.assert_array_equal(module_function(X, 3.0), X * 3)
     np.testing.assert_array_equal(module_function(X, y=4.0), X * 4)
     np.testing.assert_array_equal(module_function(y=5.0, x=X), X * 5)
+
+
+# Arrays that the function itself writes to
+
+
+def reused_buffer(x: Any) -> Any:
+    buffer, y = np.zeros((2, 3)), 0.0
+    for k in range(2):
+        buffer[0] = k + 1
+        y = y + x * buffer[0]
+    buffer *= 2
+    return y + buffer[0]
+
+
+def test_array_written_to_after_its_use_counts_as_it_was() -> None:
+    expected = reused_buffer(X)
+    jitted = fg.jit(reused_buffer)
+    with pytest.warns(fg.RetracingWarning, match="writes to an array that it has used"):
+        np.testing.assert_array_equal(jitted(X), expected)
+    np.testing.assert_array_equal(jitted(X), expected)
+    np.testing.assert_array_equal(fg.grad(lambda x: jitted(x).sum())(X), [3.0, 3.0, 3.0])
+    np.testing.assert_array_equal(fg.vmap(jitted)(np.stack([X, X])), [expected, expected])
+    np.testing.assert_array_equal(fg.vmap(reused_buffer)(np.stack([X, X])), [expected, expected])
+
+
+def test_captured_array_is_read_at_each_call_of_a_function_recorded_without_values() -> None:
+    weights = np.ones(3)
+    jitted = fg.jit(lambda x: x * weights)
+    batch = fg.vmap(jitted)(np.stack([X, X]))
+    np.testing.assert_array_equal(batch[0], X)
+    weights[:] = 5.0
+    np.testing.assert_array_equal(jitted(X), X * 5)
+    np.testing.assert_array_equal(fg.vmap(jitted)(np.stack([X, X]))[1], X * 5)
