@@ -34,6 +34,11 @@ def sample(x: np.ndarray[Any, Any], place: Place | None) -> Sample:
     return Sample(x, _elements(x), place)
 
 
+def same_elements(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:
+    """Whether two arrays of one dtype are of one shape and, byte for byte, of the same elements."""
+    return x.shape == y.shape and x.tobytes() == y.tobytes()
+
+
 def _elements(x: np.ndarray[Any, Any]) -> bytes:
     step = x.size // _SAMPLES
     return x.reshape(-1)[::step].tobytes() if x.flags.c_contiguous else x.flat[::step].tobytes()

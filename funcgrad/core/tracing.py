@@ -169,7 +169,7 @@ class Recording:
         place = self.place or (replay.place if replaying else None) or place_above(_getframe(2))
         first, seen = self.size, y
         if not (self.differentiating or self.abstract):  # a jaxpr is made of types: no traced value is held
-            xs = [self.snapshot(x) if number is None else None for x, number in zip(xs, ids, strict=True)]
+            xs = [self.capture(x) if number is None else None for x, number in zip(xs, ids, strict=True)]
             seen = tuple(map(get_aval, y)) if primitive.multiple_results else get_aval(y)
         elif None in ids:
             xs = [x if number is not None else self.capture(x) for x, number in zip(xs, ids, strict=True)]
