@@ -1069,3 +1069,16 @@ def test_numpys_errors_are_numpys_at_the_users_line(transform: Any, f: Any, erro
         transform(f)(X)
     assert any(entry.frame.code.raw is f.__code__ for entry in caught.traceback)
     assert INTERNAL.search(str(caught.value)) is None
+
+
+def test_numpys_errors_after_the_recording_note_the_users_line() -> None:
+    def model(x: Any, i: Any) -> Any:
+        return fnp.take(x, i) * 2.0
+
+    jitted = fg.jit(model)
+    jitted(X, np.array([0, 1]))
+    for call in (lambda: jitted(X, np.array([0, 5])), lambda: fg.vmap(model, in_axes=(None, 0))(X, np.array([0, 5]))):
+        with pytest.raises(IndexError, match="out of bounds") as caught:
+            call()
+        (note,) = caught.value.__notes__
+        assert re.search(r"test_messages\.py:\d+, in model:  return fnp\.take\(x, i\) \* 2\.0", note)

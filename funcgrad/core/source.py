@@ -69,6 +69,13 @@ def end_replay(outer: Place | None) -> None:
         replaying.discard(threading.get_ident())
 
 
+def note_place(error: Exception) -> None:
+    """Add the user's line to an error of NumPy's that comes when the user's code is not running any more."""
+    source = read_source(replay.place)
+    if source is not None and not hasattr(error, "__notes__"):
+        error.add_note(f"of the line recorded at {source}")
+
+
 def place_above(frame: FrameType) -> Place | None:
     """The innermost user frame, from this one outwards."""
     found: FrameType | None = frame

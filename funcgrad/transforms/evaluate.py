@@ -8,7 +8,7 @@ from typing import Any
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, Var, recording_to_jaxpr
 from funcgrad.core.primitive import bind
-from funcgrad.core.source import begin_replay, end_replay, replay
+from funcgrad.core.source import begin_replay, end_replay, note_place, replay
 from funcgrad.core.tracing import Asking, Recording
 
 
@@ -25,6 +25,9 @@ def evaluate(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
             write(env, eqn, y)
             for v in dead:
                 del env[v]
+    except Exception as error:
+        note_place(error)
+        raise
     finally:
         end_replay(outer)
     return [read(x) for x in jaxpr.outputs]

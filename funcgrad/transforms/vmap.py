@@ -7,7 +7,7 @@ from typing import Any
 
 from funcgrad.core.jaxpr import Jaxpr, Literal, Var
 from funcgrad.core.primitive import bind
-from funcgrad.core.source import begin_replay, end_replay, replay
+from funcgrad.core.source import begin_replay, end_replay, note_place, replay
 
 
 def evaluate_batched(
@@ -44,6 +44,9 @@ def evaluate_batched(
                 env[eqn.outputs[0]] = (y, y_dims)
             for v in dead:
                 del env[v]
+    except Exception as error:
+        note_place(error)
+        raise
     finally:
         end_replay(outer)
     results = [read(x) for x in jaxpr.outputs]
