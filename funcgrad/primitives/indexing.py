@@ -9,6 +9,7 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import bind
+from funcgrad.core.tracing import Tracer
 from funcgrad.kernels import scatter
 from funcgrad.primitives.index import ARRAY, Index
 from funcgrad.primitives.kinds import linear, shape_of, tangent_dtype
@@ -65,6 +66,8 @@ embed_p = linear(
 
 def embed(x: Any, index: Index, shape: Shape) -> Any:
     """Zeros of a shape, with x at a basic index."""
+    if type(x) is not Tracer:
+        return _embed_implementation(x, index, shape)  # `bind` without its cost: reverse mode comes here
     return bind(embed_p, x, index=index, shape=shape)
 
 
@@ -155,6 +158,11 @@ gather_p = linear(
 
 def gather(x: Any, index: Index, *arrays: Any) -> Any:
     """x[index], with integer arrays in the places that the index keeps for them."""
+    if type(x) is Tracer and x.recording.plain and Tracer not in map(type, arrays):
+        recording, value = x.recording, x.value  # the short way
+        ids = (x.id, *(None,) * len(arrays))
+        kept = (value, *map(recording.capture, arrays))
+        return recording.apply(gather_p, {"index": index}, (value, *arrays), ids, kept)
     return bind(gather_p, x, *arrays, index=index)
 
 
@@ -184,4 +192,6 @@ scatter_sum_p = linear(
 
 def scatter_sum(x: Any, index: Index, shape: Shape, *arrays: Any) -> Any:
     """Zeros of a shape, with x added at an index with arrays: np.add.at."""
+    if type(x) is not Tracer and Tracer not in map(type, arrays):
+        return _scatter_sum_implementation(x, *arrays, index=index, shape=shape)  # as in `embed`
     return bind(scatter_sum_p, x, *arrays, index=index, shape=shape)
