@@ -211,9 +211,7 @@ def _reduce_sum_abstract(
     return ShapedArray(() if axes is None else reduced_shape(x.shape, axes, keepdims), dtype)
 
 
-def _reduce_sum_transpose(
-    ct: Any, x: Any, axes: Shape | None = None, keepdims: bool = False, dtype: Any = None
-) -> Any:
+def _reduce_sum_transpose(ct: Any, x: Any, axes: Shape | None = None, keepdims: bool = False, dtype: Any = None) -> Any:
     if dtype is not None:
         ct = cast(ct, tangent_dtype(x))
     if type(ct) is _float64 and type(x) is _ndarray and x.size <= _FILLED_SIZE:
