@@ -113,7 +113,7 @@ def select(x: Any, index: Any) -> Selection:
         return Selection(shape, static, [])
     if type(index) is np.ndarray and index.ndim and index.dtype.kind in "iu" and shape:
         return Selection(shape, _ROWS, [index])  # the common case
-    if _is_plain_mask(index) and index.shape == shape[:1]:
+    if _is_plain_mask(index) and index.ndim == 1 and index.shape == shape[:1]:
         return Selection(shape, _ROWS, [index.nonzero()[0]])
     items = [_item(item) for item in (index if type(index) is tuple else (index,))]
     if len(items) == 1 and len(shape) > 1 and _is_plain_mask(items[0]) and items[0].shape == shape:

@@ -375,6 +375,13 @@ def test_take_out_of_range_is_an_index_error() -> None:
         funcgrad.grad(lambda x: np.sum(np.take(x, 1.5)))(X)
 
 
+@pytest.mark.parametrize("index", [(), ..., None, True, np.False_, np.array(True), (..., None)], ids=str)
+def test_getitem_array_without_axes_equals_numpy(index: Any) -> None:
+    x = np.array(2.0)
+    assert_same(funcgrad.vjp(lambda x: x[index], x)[0], x[index])
+    assert funcgrad.grad(lambda x: np.sum(x[index] * 3.0))(x) == 3.0 * np.size(x[index])
+
+
 def test_nonzero_values_are_read_and_noted() -> None:
     def f(x: Any) -> Any:
         return np.sum(x[np.flatnonzero(x > 2)])
