@@ -12,19 +12,25 @@ import numpy as np
 
 from funcgrad.api.arguments import argument_path, native, run
 from funcgrad.api.results import fresh
+from funcgrad.api.surroundings import Same, has_state, state_of, static_key
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
 from funcgrad.core.naming import name_of, parameter_name, parameters_of
 from funcgrad.core.primitive import bind
-from funcgrad.core.source import Place, caller, read_source
+from funcgrad.core.source import Source, caller, definition, read_source
 from funcgrad.core.tracing import Recording, Tracer
 from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten, tree_unflatten
 from funcgrad.transforms.call import jit_p
 
 R = TypeVar("R")
 _Program: TypeAlias = tuple[Jaxpr, list[Any], TreeDef]
+
+# So often may what a function uses change before the user hears that it is recorded anew each time.
+_MANY_CHANGES = 5
+# Programs keep the objects alive that they were recorded with.
+_MOST_PROGRAMS = 256
 
 
 class RetracingWarning(UserWarning):
@@ -39,13 +45,19 @@ class _jit(Transformed[P, R]):
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         super().__init__(function, **options)
         check_static(self)
-        self._programs: dict[Hashable, _Program] = {}
+        # By the arguments' signature: the program, and the state of everything around in which it was recorded.
+        self._programs: dict[Hashable, tuple[tuple[Any, ...], _Program]] = {}
+        self._changes = 0
         self._warned = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call = _Call(self, args, kwargs)
-        program = self._programs.get(call.key)
-        if program is None:
+        known = self._programs.get(call.key)
+        if known is not None and known[0] == call.state:
+            program = known[1]
+        else:
+            if known is not None:
+                self._note_change()
             if not any(isinstance(x, Tracer) for x in call.arrays):
                 return self._first_call(call)
             program = self._record_nested(call)
@@ -57,7 +69,7 @@ class _jit(Transformed[P, R]):
         """Record with the values at hand, and return the result that came out on the way."""
         recording, outs, out_tree = _record(self, call, call.arrays, abstract=False)
         try:
-            _, constants, _ = self._keep(call.key, recording, outs, out_tree)
+            _, constants, _ = self._keep(call, recording, outs, out_tree)
             values = [recording.lower(y)[0] for y in outs]
         finally:
             recording.close()
@@ -71,11 +83,11 @@ class _jit(Transformed[P, R]):
         try:
             if recording.guards:
                 _pass_on_guards(recording, call.arrays)
-            return self._keep(call.key, recording, outs, out_tree)
+            return self._keep(call, recording, outs, out_tree)
         finally:
             recording.close()
 
-    def _keep(self, key: Hashable, recording: Recording, outs: list[Any], out_tree: TreeDef) -> _Program:
+    def _keep(self, call: _Call, recording: Recording, outs: list[Any], out_tree: TreeDef) -> _Program:
         """The program of a recording, kept for further calls where it serves them."""
         jaxpr = recording_to_jaxpr(recording, outs)
         # Constants become the first inputs: each call passes captured arrays by reference, unless one has been written
@@ -89,25 +101,35 @@ class _jit(Transformed[P, R]):
         closed = Jaxpr([v for v, _ in jaxpr.constants] + list(jaxpr.inputs), [], jaxpr.equations, jaxpr.outputs)
         if recording.guards:
             self._warn(
-                recording.guards[0],
+                read_source(recording.guards[0]),
                 "a Python branch, loop or index there depends on a traced value.",
                 "np.where, or the argument in static_argnums; the results are right either way.",
             )
         elif written:
             self._warn(
-                next(eqn.place for eqn in jaxpr.equations if written[0] in eqn.inputs),
+                next(eqn.source for eqn in jaxpr.equations if written[0] in eqn.inputs),
                 "it writes to an array that it has used before.",
                 "a = a * 2 in place of a *= 2; the results are right either way.",
             )
         elif not any(isinstance(value, Tracer) for value in constants):
-            self._programs[key] = (closed, constants, out_tree)
+            if len(self._programs) >= _MOST_PROGRAMS:
+                del self._programs[next(iter(self._programs))]
+            self._programs[call.key] = (call.state, (closed, constants, out_tree))
         return closed, constants, out_tree
 
-    def _warn(self, place: Place | None, why: str, fix: str) -> None:
+    def _note_change(self) -> None:
+        self._changes += 1
+        if self._changes == _MANY_CHANGES:
+            self._warn(
+                definition(self.function),
+                "a global, a closure variable or an attribute that it uses changes from call to call.",
+                "make it an argument; the results are right either way.",
+            )
+
+    def _warn(self, source: Source | None, why: str, fix: str) -> None:
         if self._warned:
             return
         self._warned = True
-        source = read_source(place)
         text = message(f"{self!r} is recorded anew at every call.", where=source, why=why, fix=fix)
         # Where the branch is, not where the call is: the line to be changed.
         file, line = (source.file, source.line) if source else ("<unknown>", 1)
@@ -168,7 +190,7 @@ def check_static(owner: _jit[Any, Any]) -> None:
 class _Call:
     """One call's arguments: what is traced, what is static, and the key of both together."""
 
-    __slots__ = ("arrays", "function", "key", "leaves", "positions", "static_args", "static_kwargs", "treedef")
+    __slots__ = ("arrays", "function", "key", "leaves", "positions", "state", "static_args", "static_kwargs", "treedef")
 
     def __init__(self, owner: _jit[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         positions = {n % len(args) for n in owner.static_argnums if -len(args) <= n < len(args)}
@@ -181,16 +203,19 @@ class _Call:
         dynamic_args = tuple(None if i in positions else x for i, x in enumerate(args))
         dynamic_kwargs = {name: value for name, value in kwargs.items() if name not in names}
         self.leaves, self.treedef = tree_flatten((dynamic_args, dynamic_kwargs))
-        self.positions = [i for i, x in enumerate(self.leaves) if not is_static(x)]
+        statics = [i for i, x in enumerate(self.leaves) if is_static(x) or _is_object(x)]
+        self.positions = [i for i in range(len(self.leaves)) if i not in statics]
+        objects = [self.leaves[i] for i in statics]
         self.function = owner.function
         self.arrays = [_array(owner, self, i) for i in self.positions]
         self.key = (
             self.treedef,
             tuple([get_aval(x) for x in self.arrays]),
-            tuple([(i, _static_key(x)) for i, x in enumerate(self.leaves) if is_static(x)]),
-            tuple([(i, _static_key(self.static_args[i])) for i in sorted(positions)]),
-            tuple([(name, _static_key(self.static_kwargs[name])) for name in sorted(self.static_kwargs)]),
+            tuple([(i, static_key(x) if is_static(x) else Same(x)) for i, x in zip(statics, objects, strict=True)]),
+            tuple([(i, static_key(self.static_args[i])) for i in sorted(positions)]),
+            tuple([(name, static_key(self.static_kwargs[name])) for name in sorted(self.static_kwargs)]),
         )
+        self.state = state_of(self.function, *objects, *self.static_args.values(), *self.static_kwargs.values())
         try:
             hash(self.key)
         except TypeError as error:
@@ -230,11 +255,9 @@ def _is_hashable(x: Any) -> bool:
     return True
 
 
-def _static_key(x: Any) -> Hashable:
-    """What tells a static value from others, where Python's equality does not: 1 == True == 1.0, 0.0 == -0.0."""
-    if type(x) is tuple:
-        return (tuple, *map(_static_key, x))
-    return type(x), x.hex() if type(x) is float else x
+def _is_object(x: Any) -> bool:
+    """Whether x is an object of a plain class: static, and seen again when its attributes change."""
+    return not isinstance(x, (Tracer, ShapedArray)) and has_state(x)
 
 
 def _array(owner: Any, call: _Call, i: int) -> Any:
