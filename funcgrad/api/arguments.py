@@ -246,7 +246,7 @@ def check_leaf(
         x = float(x)
     elif kind is Tracer or isinstance(x, (np.ndarray, np.generic)):
         if not isinstance(x, Tracer):
-            x = native(x)
+            x = native(x, name)
     else:
         raise _not_a_number(x, *name())
     dtype_kind = np.dtype(kind).kind if kind in (float, complex) else "f" if kind is int else x.dtype.kind
@@ -263,12 +263,31 @@ def check_leaf(
     raise _not_a_number(x, *name())
 
 
-def native(x: Any) -> Any:
-    """An array as plain `ndarray` in the machine's byte order."""
-    if type(x) is np.ndarray and x.dtype.isnative:
+def native(x: Any, name: Callable[[], tuple[str, str]]) -> Any:
+    """An array as plain `ndarray` in the machine's byte order.
+
+    Args:
+        name: Gives the transformation's and the array's name, when an error needs them.
+
+    Raises:
+        DifferentiationError: It is of a subclass with operations of its own: a matrix, a masked array, a quantity.
+    """
+    kind = type(x)
+    if kind is np.ndarray and x.dtype.isnative:
         return x
     if isinstance(x, np.generic):
         return x
+    if kind is not np.ndarray and kind is not np.memmap:
+        transformation, path = name()
+        raise DifferentiationError(
+            message(
+                f"{transformation} got an array of class {kind.__name__} for {path}.",
+                value=f"{path}: {x.dtype}{list(x.shape)}",
+                where=caller(),
+                why="traced arrays have the operations of np.ndarray, and that class has others.",
+                fix=f"np.asarray({path}), or the plain arrays of which it is made ({path}.data and {path}.mask, say).",
+            )
+        )
     return np.asarray(x, dtype=x.dtype.newbyteorder("="))
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import optree
 
-from funcgrad.api.arguments import argument_path, run
+from funcgrad.api.arguments import argument_path, native, run
 from funcgrad.api.results import fresh
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import ShapedArray, get_aval
@@ -54,7 +54,7 @@ class _vmap(Transformed[P, R]):
             out_trees.append(out_tree)
             return outs
 
-        batches = [leaves[i] for i in traced]
+        batches = [rows.batch(i) for i in traced]
         dims = [rows.axes[i] for i in traced]
         jaxpr = record_abstract(
             "vmap",
@@ -137,9 +137,14 @@ class _Rows:
         """What the user calls leaf i."""
         return argument_path(self.owner.function, self.treedef, i)
 
+    def batch(self, i: int) -> Any:
+        """Leaf i as a plain array."""
+        x = self.leaves[i]
+        return native(x, lambda: (repr(self.owner), self.path(i))) if isinstance(x, np.ndarray) else x
+
     def row_aval(self, i: int) -> ShapedArray:
         """The type of one row of leaf i."""
-        aval, axis = get_aval(self.leaves[i]), self.axes[i]
+        aval, axis = get_aval(self.batch(i)), self.axes[i]
         assert axis is not None
         return ShapedArray(aval.shape[:axis] + aval.shape[axis + 1 :], aval.dtype)
 

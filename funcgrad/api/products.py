@@ -56,7 +56,7 @@ def match_leaves(
         )
     checked = []
     for i, (x, aval) in enumerate(zip(leaves, avals, strict=True)):
-        x = native(x) if isinstance(x, np.ndarray) else x
+        x = native(x, lambda: (name, what)) if isinstance(x, np.ndarray) else x
         try:
             given = get_aval(x)
         except TypeError:

@@ -263,7 +263,7 @@ def _is_object(x: Any) -> bool:
 def _array(owner: Any, call: _Call, i: int) -> Any:
     x = call.leaves[i]
     if isinstance(x, (np.ndarray, np.generic)):
-        return native(x)
+        return native(x, lambda: (repr(owner), argument_path(owner.function, call.treedef, i)))
     if type(x) in (int, float, complex) or isinstance(x, (Tracer, ShapedArray)):
         return x
     raise ArgumentError(

@@ -438,3 +438,29 @@ def test_methods_bind_and_see_their_instance() -> None:
     estimator.scale = 5.0
     assert estimator.gradient(3.0) == 30.0
     assert fg.grad(Estimator.loss, argnums=1)(estimator, 1.0) == 10.0
+
+
+@pytest.mark.parametrize("transform", [fg.grad, fg.jit, fg.vmap, fg.hessian, lambda f: lambda x: fg.vjp(f, x)])
+def test_arrays_with_operations_of_their_own_are_refused(transform: Any) -> None:
+    masked = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+    with pytest.raises(DifferentiationError, match=r"got an array of class MaskedArray for x\.(.*\n)*.*x\.mask"):
+        transform(lambda x: np.sum(x**2))(masked)
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(DifferentiationError, match="class matrix"):
+        transform(lambda x: np.sum(x * x))(matrix)
+
+
+def test_memory_maps_are_plain_arrays(tmp_path: Any) -> None:
+    mapped = np.memmap(tmp_path / "x", dtype=float, shape=(3,), mode="w+")
+    mapped[:] = 2.0
+    for transform in (fg.grad, lambda f: fg.jit(fg.grad(f)), lambda f: fg.vmap(fg.grad(f))):
+        gradient = transform(lambda x: np.sum(x * x))(mapped)
+        assert type(gradient) is np.ndarray
+        np.testing.assert_array_equal(gradient, [4.0] * 3)
+
+
+def test_vmap_takes_arrays_in_foreign_byte_order() -> None:
+    y = fg.vmap(lambda x: x * 2)(np.arange(3.0).astype(">f8"))
+    assert y.dtype == np.dtype(float)
+    np.testing.assert_array_equal(y, [0.0, 2.0, 4.0])
