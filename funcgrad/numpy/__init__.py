@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as _numpy
 
 from funcgrad.numpy import (
+    applying,
     arrays,
     contractions,
     counting,

@@ -65,7 +65,10 @@ def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
         return reduce_sum(size, (axis,), keepdims)
     total = reduce_sum(size**ord, (axis,), keepdims)
     y = total ** np.reciprocal(ord, dtype=total.dtype)
-    return select(total == 0, 0.0, y) if ord > 0 else y
+    if ord < 0:
+        return y
+    y = select(total == 0, 0.0, y)
+    return y if y.ndim else y[()]  # a scalar, as NumPy's
 
 
 def _matrix_norm(x: Any, ord: Any, i: int, j: int) -> Any:

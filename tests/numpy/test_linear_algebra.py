@@ -280,3 +280,9 @@ def test_qr_of_unsupported_modes():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert_same(y, LA.qr(A, "full"))
+
+
+def test_norm_of_a_vector_is_a_scalar_as_numpys() -> None:
+    for ord in (None, 0, 0.5, 1, 2, 3, -1, np.inf):
+        value, _ = funcgrad.value_and_grad(lambda x, ord=ord: LA.norm(x, ord))(np.ones(3))
+        assert type(value) is type(LA.norm(np.ones(3), ord)) is np.float64
