@@ -72,6 +72,7 @@ def test_smooth_function_traced_equals_numpy_and_differentiates(name: str) -> No
 
 
 @pytest.mark.parametrize("name", STEPS)
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated")  # since NumPy 2.5
 def test_step_function_traced_equals_numpy(name: str) -> None:
     f, xs = STEPS[name]
     expected = f(*xs)
