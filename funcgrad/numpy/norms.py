@@ -60,7 +60,7 @@ def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
     if ord == np.inf:
         return _largest(size, axis, keepdims)
     if ord == -np.inf:
-        return np.min(size, axis=axis, keepdims=keepdims)
+        return size.min(axis=axis, keepdims=keepdims)
     if ord == 1:
         return reduce_sum(size, (axis,), keepdims)
     total = reduce_sum(size**ord, (axis,), keepdims)
@@ -92,7 +92,7 @@ def _largest(x: Any, axis: int, keepdims: bool = False) -> Any:
     """The largest of numbers that are not negative, 0 of none."""
     if x.shape[axis]:
         return reduce_max(x, (axis,), keepdims)
-    return np.max(x, axis=axis, keepdims=keepdims, initial=0)
+    return x.max(axis=axis, keepdims=keepdims, initial=0)
 
 
 @implements(np.linalg.matrix_norm)
