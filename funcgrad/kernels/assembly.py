@@ -9,7 +9,7 @@ multiply-add is one where `fma` says so.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -410,7 +410,8 @@ class Kernel:
         self.results = results
         self._texts: dict[tuple[Element, int], tuple[str, Module]] = {}
 
-    def __call__(self, *xs: Value) -> Value:
+    def __call__(self, *xs: Any) -> Value:
+        """Append a call; numbers among the operands become constants."""
         x = next(x for x in xs if type(x) is Value)
         values = [x.like(other) for other in xs]
         symbol = self.require(x.builder.module, x.element, x.width, len(xs))
