@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from funcgrad.kernels.math import exponential
+from tests.kernels.math.harness import Row, cases, check_row, check_special, everything, mixture, name_of, near, numbers
+
+INF, NAN = np.inf, np.nan
+ROWS = [
+    Row(
+        kernel=exponential.exp,
+        reference=mpmath.exp,
+        samples=mixture(numbers(-746, 710), numbers(-104, 89), numbers(-1, 1), everything(), near(709.7, -745.1, -708)),
+        timed=numbers(-5, 5),
+        numpy=np.exp,
+        jax="jax.numpy.exp",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "dtype"), cases(ROWS), ids=name_of)
+def test_kernel_against_mpmath_is_within_its_bound(row: Row, dtype: str) -> None:
+    check_row(row, dtype)
+
+
+SPECIAL: dict[str, list[tuple[Any, ...]]] = {
+    "exp": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (NAN, NAN), (1e4, INF), (-1e4, 0.0)],
+}
+
+
+@pytest.mark.parametrize(("row", "dtype"), cases(ROWS), ids=name_of)
+def test_kernel_at_special_points_is_exact(row: Row, dtype: str) -> None:
+    *operands, expected = zip(*SPECIAL[row.name], strict=True)
+    check_special(row, dtype, operands, expected)
