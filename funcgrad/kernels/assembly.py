@@ -9,7 +9,7 @@ multiply-add is one where `fma` says so.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -301,6 +301,16 @@ class Builder:
             value = self._constants[key] = Value(self, text, element, width)
         return value
 
+    def splat(self, x: Value, width: int) -> Value:
+        """A scalar in all lanes of a vector."""
+        if not x.text.startswith(("%", "@", "<", "splat")):
+            return Value(self, f"splat ({x.element.llvm} {x.text})", x.element, width)
+        kind = x.element.of_width(width)
+        first = self.emit(f"insertelement {kind} poison, {x.type} {x.text}, i64 0", x.element, width)
+        return self.emit(
+            f"shufflevector {kind} {first.text}, {kind} poison, <{width} x i32> zeroinitializer", x.element, width
+        )
+
     def call(self, function: str, result: Element, *xs: Value) -> Value:
         """Call a function or intrinsic of this full name, declared by itself, on values of one width."""
         width = xs[0].width
@@ -400,14 +410,18 @@ class Kernel:
         name: Its name.
         definition: `(*xs) -> y`, of values of one element and width.
         results: From the operands' element, the result's; the same where not said.
+        attributes: What LLVM is told of the function; group 0 is inlined.
     """
 
-    __slots__ = ("_texts", "definition", "name", "results")
+    __slots__ = ("_texts", "attributes", "definition", "name", "results")
 
-    def __init__(self, name: str, definition: Definition, results: Callable[[Element], Element]) -> None:
+    def __init__(
+        self, name: str, definition: Definition, results: Callable[[Element], Element], attributes: str = "#0"
+    ) -> None:
         self.name = name
         self.definition = definition
         self.results = results
+        self.attributes = attributes
         self._texts: dict[tuple[Element, int], tuple[str, Module]] = {}
 
     def __call__(self, *xs: Any) -> Value:
@@ -439,10 +453,63 @@ class Kernel:
         y = self.definition(*[Value(builder, name, element, width) for name in names])
         kind = element.of_width(width)
         parameters = ", ".join([f"{kind} {name}" for name in names])
-        head = f"define internal {y.type} @{symbol}({parameters}) #0 {{\nentry:"
+        head = f"define internal {y.type} @{symbol}({parameters}) {self.attributes} {{\nentry:"
         return "\n".join([head, *builder.lines, f"  ret {y.type} {y.text}", "}"]), needs
 
 
 def kernel(definition: Definition) -> Kernel:
     """Make a function of values a `Kernel` of the same name."""
     return Kernel(definition.__name__, definition, lambda element: element)
+
+
+def outlined(definition: Definition) -> Kernel:
+    """Make a function of values a `Kernel` that stays a function of its own: for what few numbers need."""
+    return Kernel(definition.__name__, definition, lambda element: element, "noinline nounwind")
+
+
+# What only some numbers need
+
+
+def any_lane(condition: Value) -> Value:
+    """Whether a condition holds for any number of a vector."""
+    if condition.width == 1:
+        return condition
+    name = f"llvm.vector.reduce.or.v{condition.width}i1"
+    condition.builder.module.declare(f"declare i1 @{name}({condition.type})")
+    return condition.builder.emit(f"call i1 @{name}({condition.type} {condition.text})", BOOL)
+
+
+def rarely(condition: Value, y: Value, function: Callable[..., Value], *xs: Value) -> Value:
+    """function(*xs) where the condition holds, y elsewhere; the function runs only if the condition holds anywhere."""
+    builder = y.builder
+    before, within, after = builder.block, builder.label("rare"), builder.label("common")
+    builder.branch(any_lane(condition), within, after)
+    builder.start(within)
+    other = select(condition, function(*xs), y)
+    end = builder.block
+    builder.jump(after)
+    builder.start(after)
+    return builder.emit(f"phi {y.type} [ {y.text}, %{before} ], [ {other.text}, %{end} ]", y.element, y.width)
+
+
+def looked_up(name: str, table: Sequence[int | float], element: Element, index: Value) -> Value:
+    """The entries of a constant table at indices; it is stored in the module once, under the name."""
+    builder = index.builder
+    entries = ", ".join([f"{element.llvm} {constant_text(entry, element)}" for entry in table])
+    kind = f"[{len(table)} x {element.llvm}]"
+    builder.module.declare(f"@{name} = internal unnamed_addr constant {kind} [{entries}]")
+    if index.width == 1:
+        return _entry(name, element, index)
+    result = "poison"
+    for lane in range(index.width):
+        position = builder.emit(f"extractelement {index.type} {index.text}, i32 {lane}", index.element)
+        entry = _entry(name, element, position)
+        result = builder.emit(
+            f"insertelement {element.of_width(index.width)} {result}, {entry.type} {entry.text}, i32 {lane}", element
+        ).text
+    return Value(builder, result, element, index.width)
+
+
+def _entry(name: str, element: Element, index: Value) -> Value:
+    pointer = index.builder.emit(f"getelementptr {element.llvm}, ptr @{name}, {index.type} {index.text}", element)
+    return index.builder.emit(f"load {element.llvm}, ptr {pointer.text}", element)
