@@ -1,0 +1,220 @@
+"""sin, cos and tan for every argument: x = q pi/2 + r, and polynomials in r on [-pi/4, pi/4].
+
+Up to 2^20 the reduction is that of Cody and Waite with pi/2 in three parts; above, in a function that only vectors
+with such a number call, that of Payne and Hanson: integers of 192 bits, the product of the mantissa and those bits of
+2/pi that matter. sin and cos of one number share all but the last few instructions. float32 goes through float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from funcgrad.kernels.assembly import (
+    F32,
+    F64,
+    I64,
+    U64,
+    Kernel,
+    Value,
+    fabs,
+    fma,
+    kernel,
+    looked_up,
+    outlined,
+    rarely,
+    select,
+)
+from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, exact_product, exact_sum, format_of, polynomial, quick_sum
+
+# pi/2 in three parts: a multiple of the second has no rounding error while the multiplier is below 2^20.
+HALF_PI = (1.5707963267948966, 6.12323399538461e-17, 3.5215598651832e-27)
+HALF_PI_REST = 6.123233995736766e-17
+TWO_BY_PI = 0.6366197723675814
+# The greatest argument of the first reduction.
+LARGEST = 2.0**20
+
+# (sin(r) - r) / r^3 and (cos(r) - 1 + r^2/2) / r^4 in powers of r^2, |r| <= pi/4: to 2^-57.9 of sin and 2^-63.9 of cos;
+# for float32 to 2^-28.0 and 2^-33.0.
+SINE = (
+    -0.1666666666666663,
+    0.00833333333332184,
+    -0.0001984126982935855,
+    2.755731353852943e-06,
+    -2.5050734392634187e-08,
+    1.5895433529998964e-10,
+)
+COSINE = (
+    0.041666666666666595,
+    -0.0013888888888873338,
+    2.4801587288997485e-05,
+    -2.7557314215301284e-07,
+    2.087570511544065e-09,
+    -1.1358732805907325e-11,
+)
+SINE_F32 = (-0.1666665460231601, 0.008332160272036725, -0.00019515213751086763)
+COSINE_F32 = (0.0416666456701353, -0.0013887315612711479, 2.4433082031377806e-05)
+
+# 2/pi to 1216 bits, after 64 zeros, in words of 64 bits.
+_TWO_BY_PI_BITS = (
+    "0" * 16
+    + "a2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921c"
+    + "fe1deb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639835339f49c845f8bbdf9283b1ff897ffde05980f"
+    + "ef2f118b5a0a6d1f6d367ecf27cb09b74f463f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb5fb11f8d5d08"
+    + "56033046fc7b6bab"
+)
+TWO_BY_PI_WORDS = tuple(int(_TWO_BY_PI_BITS[i : i + 16], 16) for i in range(0, len(_TWO_BY_PI_BITS), 16))
+
+
+# Reduction: |x| = q pi/2 + r
+
+
+def quarters(x: Value) -> tuple[Value, Value, Value]:
+    """q, in the last bits of an integer, and r as a pair, for |x| up to 2^20; r is NaN for NaN and infinity."""
+    form = format_of(x)
+    x = fabs(x)
+    shifted = fma(x, TWO_BY_PI, form.rounder)
+    q = shifted - form.rounder
+    first = fma(q, -HALF_PI[0], x)
+    r = fma(q, -HALF_PI[1], first)
+    rest = fma(q, -HALF_PI[1], first - r)
+    return shifted.bits(I64), r, fma(q, -HALF_PI[2], rest)
+
+
+def quarters_of_large(x: Value) -> tuple[Value, Value, Value]:
+    """The same for every |x| from 2^20 to the greatest finite number.
+
+    x = m 2^e, so that bits of 2/pi above 2^(2 - e) add multiples of 4 to x 2/pi; the 192 after those are enough: no
+    double is closer than 2^-62 to a multiple of pi/2, relative to it.
+    """
+    bits = x.bits(I64)
+    exponent = ((bits >> 52) & 2047) - 1075
+    exponent = select(exponent < -32, -32, exponent)
+    mantissa = ((bits & (2**52 - 1)) | 2**52).bits(U64)
+    position = exponent + 62
+    index, shift = position >> 6, (position & 63).bits(U64)
+    words = [looked_up("fg_two_by_pi", TWO_BY_PI_WORDS, U64, index + i) for i in range(4)]
+    shifted = [(a << shift) | ((b >> 1) >> (63 - shift)) for a, b in pairwise(words)]
+    top, middle, low = _product(mantissa, shifted)
+    # The upper two bits are q, what follows is a fraction, taken as -1/2 to 1/2: its bits are cut into parts
+    # that doubles hold.
+    q = ((top >> 61) + 1) >> 1
+    fraction = ((top << 2) | (middle >> 62)).bits(I64)
+    after = (middle << 2) | (low >> 62)
+    part, rest = exact_sum((fraction >> 32).convert(F64) * 2.0**-32, (fraction & 0xFFFFFFFF).convert(F64) * 2.0**-64)
+    last = (after & 0xFFFFFFFF).bits(I64).convert(F64) * 2.0**-128 + ((low << 2) >> 32).bits(I64).convert(
+        F64
+    ) * 2.0**-160
+    part, rest = quick_sum(part, rest + ((after >> 32).bits(I64).convert(F64) * 2.0**-96 + last))
+    r, error = exact_product(part, part.like(HALF_PI[0]))
+    r, rest = quick_sum(r, fma(part, HALF_PI_REST, fma(rest, HALF_PI[0], error)))
+    return q.bits(I64), select(fabs(x) < INF, r, NAN), rest
+
+
+def _product(mantissa: Value, words: list[Value]) -> list[Value]:
+    """The last 192 bits of a product of 53 and 192 bits, in words, digit by digit of 32 bits."""
+    mask = 0xFFFFFFFF
+    high, low = mantissa >> 32, mantissa & mask
+    digits = [digit for word in reversed(words) for digit in (word & mask, word >> 32)]
+    results = []
+    carry = low.like(0)
+    below = low.like(0)
+    for digit in digits:
+        first = low * digit + carry
+        second = high * below + (first & mask)
+        results.append(second & mask)
+        carry = (first >> 32) + (second >> 32)
+        below = digit
+    return [results[5] << 32 | results[4], results[3] << 32 | results[2], results[1] << 32 | results[0]]
+
+
+# Of a reduced argument
+
+
+def sine_and_cosine(r: Value, rest: Value, single: bool) -> tuple[Pair, Pair]:
+    """sin and cos of r + rest, |r| <= pi/4, each as two numbers to add."""
+    square = r * r
+    half = 0.5 * square
+    near = 1.0 - half
+    sine = polynomial(square, SINE_F32 if single else SINE)
+    cosine = polynomial(square, COSINE_F32 if single else COSINE)
+    if single:
+        return (r, r * square * sine), (near, square * square * cosine)
+    sine = fma(r * square, sine, rest * near)
+    cosine = fma(square * square, cosine, fma(-r, rest, (1.0 - near) - half))
+    return (r, sine), (near, cosine)
+
+
+def _sine(q: Value, r: Value, rest: Value, x: Value, single: bool = False) -> Value:
+    """sin(x) of |x| reduced."""
+    sine, cosine = sine_and_cosine(r, rest, single)
+    y = select((q & 1).differs(0), cosine[0] + cosine[1], sine[0] + sine[1])
+    return (y.bits(I64) ^ (((q << 62) ^ x.bits(I64)) & -(2**63))).bits(F64)
+
+
+def _cosine(q: Value, r: Value, rest: Value, x: Value, single: bool = False) -> Value:
+    """cos(x) of |x| reduced."""
+    sine, cosine = sine_and_cosine(r, rest, single)
+    y = select((q & 1).differs(0), sine[0] + sine[1], cosine[0] + cosine[1])
+    return (y.bits(I64) ^ (((q + 1) << 62) & -(2**63))).bits(F64)
+
+
+def _tangent(q: Value, r: Value, rest: Value, x: Value, single: bool = False) -> Value:
+    """tan(x) of |x| reduced: the quotient, and for float64 a correction by what it leaves."""
+    sine, cosine = sine_and_cosine(r, rest, single)
+    odd = (q & 1).differs(0)
+    if single:
+        y, z = sine[0] + sine[1], cosine[0] + cosine[1]
+        y = select(odd, z, y) / select(odd, y, z)
+    else:
+        (a, a_rest), (b, b_rest) = quick_sum(*sine), quick_sum(*cosine)
+        upper, upper_rest = select(odd, b, a), select(odd, b_rest, a_rest)
+        lower, lower_rest = select(odd, a, b), select(odd, a_rest, b_rest)
+        inverse = 1.0 / lower
+        y = upper * inverse
+        left = fma(-y, lower_rest, fma(-y, lower, upper) + upper_rest)
+        y = fma(left, inverse, y)
+    return (y.bits(I64) ^ (((q << 63) ^ x.bits(I64)) & -(2**63))).bits(F64)
+
+
+@outlined
+def sin_of_large(x: Value) -> Value:
+    """sin(x) for |x| from 2^20."""
+    return _sine(*quarters_of_large(x), x)
+
+
+@outlined
+def cos_of_large(x: Value) -> Value:
+    """cos(x) for |x| from 2^20."""
+    return _cosine(*quarters_of_large(x), x)
+
+
+@outlined
+def tan_of_large(x: Value) -> Value:
+    """tan(x) for |x| from 2^20."""
+    return _tangent(*quarters_of_large(x), x)
+
+
+def _periodic(x: Value, function: Callable[..., Value], large: Kernel) -> Value:
+    """A function of the reduced argument, in float64, and back."""
+    wide = x.convert(F64)
+    y = function(*quarters(wide), wide, x.element is F32)
+    return rarely(fabs(wide) > LARGEST, y, large, wide).convert(x.element)
+
+
+@kernel
+def sin(x: Value) -> Value:
+    """The sine, at most 0.8 ulp off; NaN for infinities."""
+    return _periodic(x, _sine, sin_of_large)
+
+
+@kernel
+def cos(x: Value) -> Value:
+    """The cosine, at most 0.8 ulp off; NaN for infinities."""
+    return _periodic(x, _cosine, cos_of_large)
+
+
+@kernel
+def tan(x: Value) -> Value:
+    """The tangent, at most 2 ulp off; NaN for infinities."""
+    return _periodic(x, _tangent, tan_of_large)

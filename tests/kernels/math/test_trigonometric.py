@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from funcgrad.kernels.math import trigonometric
+from tests.kernels.math.harness import (
+    Row,
+    Samples,
+    cases,
+    check_row,
+    check_special,
+    compiled,
+    everything,
+    magnitudes,
+    mixture,
+    name_of,
+    near,
+    numbers,
+)
+
+INF, NAN = np.inf, np.nan
+
+# A double and a float next to a multiple of pi/2, and the ends of the first reduction.
+NEIGHBOURS = near(*(np.pi / 2 * np.array([1, 2, 3, 4, 5, 100, 12345, 667543, 2.0**40])), 2.0**20)
+PERIODIC: Samples = mixture(numbers(-10, 10), magnitudes(1e-3, 1e7), everything(), magnitudes(2.0**20, INF), NEIGHBOURS)
+
+
+def rows(precision: int = 1300) -> list[Row]:
+    """sin, cos and tan."""
+    return [
+        Row(
+            kernel=getattr(trigonometric, name),
+            reference=getattr(mpmath, name),
+            samples=PERIODIC,
+            timed=numbers(-10, 10),
+            numpy=getattr(np, name),
+            jax=f"jax.numpy.{name}",
+            bound=1.0,
+            precision=precision,
+        )
+        for name in ("sin", "cos", "tan")
+    ]
+
+
+ROWS = rows()
+
+
+@pytest.mark.parametrize(("row", "dtype"), cases(ROWS), ids=name_of)
+def test_kernel_against_mpmath_is_within_its_bound(row: Row, dtype: str) -> None:
+    check_row(row, dtype)
+
+
+SPECIAL: dict[str, list[tuple[Any, ...]]] = {
+    "sin": [(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (NAN, NAN), (1e-45, 1e-45), (-1e-45, -1e-45)],
+    "cos": [(0.0, 1.0), (-0.0, 1.0), (INF, NAN), (-INF, NAN), (NAN, NAN), (1e-45, 1.0), (1e-9, 1.0)],
+    "tan": [(0.0, 0.0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (NAN, NAN), (1e-45, 1e-45), (-1e-45, -1e-45)],
+}
+
+
+@pytest.mark.parametrize(("row", "dtype"), cases(ROWS), ids=name_of)
+def test_kernel_at_special_points_is_exact(row: Row, dtype: str) -> None:
+    *operands, expected = zip(*SPECIAL[row.name], strict=True)
+    check_special(row, dtype, operands, expected)
+
+
+def test_cos_of_the_double_nearest_to_a_zero_of_it_keeps_all_digits() -> None:
+    x = np.array([6381956970095103.0 * 2.0**797])
+    np.testing.assert_array_equal(compiled(trigonometric.cos, np.float64)(x), [-4.6871659242546277e-19])
+    np.testing.assert_array_equal(compiled(trigonometric.sin, np.float64)(x), [1.0])
