@@ -1,0 +1,72 @@
+"""The entry of a program where objects do not lie in memory as `entry` knows them: slower, and by no layout at all."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.compiler import native, runtime, workspaces
+from funcgrad.compiler.entry import Argument
+
+_PYTHON_TYPES = {"b": bool, "i": int, "f": float, "c": complex}
+_PROGRAM = (ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def bind_program(
+    library: native.Library,
+    arguments: Sequence[Argument],
+    results: Sequence[Argument],
+    workspace: int = 0,
+    release_gil: bool = False,
+) -> Callable[..., Any]:
+    """A Python function that calls a library's `program` as an entry would."""
+    prototype = ctypes.CFUNCTYPE if release_gil else ctypes.PYFUNCTYPE
+    program = prototype(*_PROGRAM)(library.address("program"))
+
+    def call(*values: Any) -> Any:
+        if len(values) != len(arguments):
+            return NotImplemented
+        given = [_accepted(x, argument) for x, argument in zip(values, arguments, strict=True)]
+        if any(x is None for x in given):
+            return NotImplemented
+        made = [np.empty(result.shape, result.dtype) for result in results]
+        memory = np.empty(workspace + workspaces.ALIGNMENT, np.uint8)
+        start = -(-memory.ctypes.data // workspaces.ALIGNMENT) * workspaces.ALIGNMENT
+        status = program(_table(given), _table(made), start)
+        if status:
+            raise runtime.ProgramError(status)
+        boxed = tuple(_boxed(x, result) for x, result in zip(made, results, strict=True))
+        return boxed[0] if len(boxed) == 1 else boxed
+
+    call.library = library  # type: ignore[attr-defined]  # as long as the function
+    return call
+
+
+def _table(arrays: Sequence[Any]) -> Any:
+    return (ctypes.c_void_p * len(arrays))(*(x.ctypes.data for x in arrays))
+
+
+def _accepted(x: Any, argument: Argument) -> Any:
+    """An argument as an array, if it is what it has to be."""
+    if argument.kind == "python":
+        if type(x) is not _PYTHON_TYPES[argument.dtype.kind] or (type(x) is int and not -(2**63) <= x < 2**63):
+            return None
+        return np.array(x, argument.dtype)
+    if not argument.shape and type(x) is argument.dtype.type:
+        return np.array(x)
+    fits = (
+        type(x) is np.ndarray
+        and x.shape == argument.shape
+        and x.dtype.num == argument.dtype.num
+        and x.dtype.isnative
+        and x.flags.c_contiguous
+        and x.flags.aligned
+    )
+    return x if fits else None
+
+
+def _boxed(x: np.ndarray[Any, Any], result: Argument) -> Any:
+    return x if result.kind == "array" else x[()] if result.kind == "scalar" else x.item()

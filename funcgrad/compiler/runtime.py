@@ -1,0 +1,271 @@
+"""What compiled code may call: libc, CPython, NumPy, BLAS and LAPACK, and back into Python.
+
+Code on disk knows these by name; the addresses are found when it is loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.core.errors import FuncgradError
+
+
+class UnavailableError(FuncgradError, ImportError):
+    """Compiled code needs a function that is not to be had here."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"compiled code needs {name}, which is not available: pip install scipy")
+
+
+class ProgramError(FuncgradError, RuntimeError):
+    """A compiled program stopped with a status that is not 0, its only argument."""
+
+
+# What other libraries have
+
+_LIBC = "malloc calloc free memcpy memmove memset memcmp"
+_LIBM = (
+    "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma "
+    "fmax fmin fmod frexp hypot ldexp lgamma log log10 log1p log2 logb modf nearbyint nextafter pow remainder rint "
+    "round sin sinh sqrt tan tanh tgamma trunc"
+)
+# What code generators call where a machine has no instruction: halves, and integers of 128 bits.
+_COMPILER = "__truncdfhf2 __truncsfhf2 __extendhfsf2 __udivti3 __umodti3 __divti3 __modti3 __multi3 __powidf2 __powisf2"
+_CPYTHON = (
+    "Py_IncRef Py_DecRef PyTuple_New PyTuple_SetItem PyFloat_FromDouble PyComplex_FromDoubles PyBool_FromLong "
+    "PyLong_FromLongLong PyLong_FromUnsignedLongLong PyLong_AsLongLongAndOverflow PyErr_SetObject PyErr_NoMemory "
+    "PyErr_Occurred PyErr_CheckSignals PyEval_SaveThread PyEval_RestoreThread PyGILState_Ensure PyGILState_Release"
+)
+# Places in NumPy's table of functions, which only ever grows (numpy/__multiarray_api.h).
+NUMPY_TABLE = {
+    "PyArray_DescrFromType": 45,
+    "PyArray_Scalar": 60,
+    "PyArray_Return": 76,
+    "PyArray_New": 93,
+    "PyArray_NewFromDescr": 94,
+    "PyArray_Empty": 184,
+}
+_OBJECTS: dict[str, object] = {
+    "PyArray_Type": np.ndarray,
+    "PyBool_Type": bool,
+    "PyComplex_Type": complex,
+    "PyFloat_Type": float,
+    "PyLong_Type": int,
+    "fg_true": True,
+    "fg_not_implemented": NotImplemented,
+    "fg_program_error": ProgramError,
+    "fg_numpy_false": np.False_,
+    "fg_numpy_true": np.True_,
+}
+SCALARS = [np.dtype(code) for code in "?bBhHiIlLqQefdgFDG"]
+
+
+def scalar_symbols(dtype: np.dtype[Any]) -> tuple[str, str]:
+    """The symbols of NumPy's type of one number, and of what allocates such an object."""
+    return f"fg_type_{dtype.num}", f"fg_allocate_{dtype.num}"
+
+
+@functools.cache
+def symbols() -> dict[str, int]:
+    """The addresses of what is there at all times."""
+    found: dict[str, int] = {}
+    libraries = _c_libraries()
+    for name in (*_LIBC.split(), *_LIBM.split(), *[f"{name}f" for name in _LIBM.split()], *_COMPILER.split()):
+        function = next((getattr(library, name) for library in libraries if hasattr(library, name)), None)
+        if function is not None:
+            found[name] = _place(function)
+    found |= {name: _place(getattr(ctypes.pythonapi, name)) for name in _CPYTHON.split()}
+    table = _numpy_table()
+    found |= {name: table[index] for name, index in NUMPY_TABLE.items()}
+    found |= {name: id(value) for name, value in _OBJECTS.items()}
+    for dtype in SCALARS:
+        type_symbol, allocate_symbol = scalar_symbols(dtype)
+        found[type_symbol] = id(dtype.type)
+        found[allocate_symbol] = _slot(dtype.type, _TP_ALLOC)
+    found["fg_fallback"] = _place(_FALLBACK)
+    found["fg_interrupted"] = _place(_INTERRUPTED)
+    found["fg_pool"] = ctypes.addressof(pool)
+    found["fg_pool_room"] = ctypes.addressof(pool_room)
+    return found
+
+
+def address(name: str) -> int:
+    """The address of a function by its name; BLAS's and LAPACK's as in Fortran, `dgemm_`.
+
+    Raises:
+        UnavailableError: it is not to be had here.
+    """
+    known = symbols().get(name) or linear_algebra(name.removesuffix("_"))
+    if known is None:
+        raise UnavailableError(name)
+    return known
+
+
+def is_available(name: str) -> bool:
+    """Whether code that calls a function can be loaded; imports SciPy for BLAS and LAPACK."""
+    return name in symbols() or linear_algebra(name.removesuffix("_")) is not None
+
+
+def _place(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def _c_libraries() -> list[ctypes.CDLL]:
+    names: list[str | None] = ["ucrtbase", "msvcrt"] if sys.platform == "win32" else [None]
+    if sys.platform.startswith("linux"):
+        names += ["libm.so.6", "libgcc_s.so.1"]
+    libraries = []
+    for name in names:
+        try:
+            libraries.append(ctypes.CDLL(name))
+        except OSError:  # another libc: what it lacks, generated code seldom needs
+            continue
+    return libraries
+
+
+def _numpy_table() -> ctypes.Array[ctypes.c_size_t]:
+    capsule = importlib.import_module("numpy._core._multiarray_umath")._ARRAY_API
+    start = _capsule_pointer(capsule)
+    return (ctypes.c_size_t * (max(NUMPY_TABLE.values()) + 1)).from_address(start)
+
+
+def _capsule_pointer(capsule: Any) -> int:
+    name_of = ctypes.pythonapi.PyCapsule_GetName
+    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+    name_of.argtypes, name_of.restype = [ctypes.py_object], ctypes.c_char_p
+    pointer_of.argtypes, pointer_of.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
+    return pointer_of(capsule, name_of(capsule))
+
+
+_TP_ALLOC = 47  # CPython's Include/typeslots.h, part of the stable ABI
+
+
+def _slot(kind: type, slot: int) -> int:
+    get_slot = ctypes.pythonapi.PyType_GetSlot
+    get_slot.argtypes, get_slot.restype = [ctypes.py_object, ctypes.c_int], ctypes.c_void_p
+    return get_slot(kind, slot) or 0
+
+
+# BLAS and LAPACK, from SciPy
+
+
+@functools.cache
+def _capsules() -> dict[str, Any]:
+    """The functions that SciPy offers to Cython, by their names; none without SciPy."""
+    try:
+        import scipy.linalg.cython_blas as blas
+        import scipy.linalg.cython_lapack as lapack
+    except ImportError:
+        return {}
+    return {**lapack.__pyx_capi__, **blas.__pyx_capi__}
+
+
+@functools.cache
+def linear_algebra(name: str) -> int | None:
+    """The address of a function of BLAS or LAPACK with Fortran's arguments (by reference, `int` of 32 bits).
+
+    Args:
+        name: Without an underscore: "dgemm".
+
+    Returns:
+        None where it is not to be had: without SciPy, or where SciPy's integers are of another size.
+    """
+    capsule = _capsules().get(name)
+    if capsule is None or "int *" not in repr(capsule):
+        return None
+    return _capsule_pointer(capsule)
+
+
+# Back into Python
+
+Step = Callable[[int], None]
+"""What a program asks of Python: a function of the address of a table of pointers to its buffers."""
+
+_steps: dict[int, Sequence[Step]] = {}
+_programs = itertools.count(1)
+_raised = threading.local()
+
+FALLBACK_FAILED = -1
+"""The status of a program that a step in Python or Ctrl-C stopped; `reraise` raises what did."""
+
+
+def register(steps: Sequence[Step]) -> int:
+    """A number by which a program's code finds its steps in Python: the first argument of `fg_fallback`."""
+    number = next(_programs)
+    _steps[number] = steps
+    return number
+
+
+def unregister(number: int) -> None:
+    """Forget a program's steps."""
+    _steps.pop(number, None)
+
+
+def array_at(pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Memory of a program as an array, which must not outlive the step."""
+    size = dtype.itemsize
+    for n in shape:
+        size *= n
+    memory: Any = (ctypes.c_char * size).from_address(pointer)
+    return np.ndarray(shape, dtype, memory)
+
+
+def pointers_at(table: int, count: int) -> list[int]:
+    """The pointers in a table."""
+    return list((ctypes.c_size_t * count).from_address(table))
+
+
+def reraise() -> None:
+    """Raise what stopped the program that this thread has just run, if a step in Python did."""
+    error = getattr(_raised, "error", None)
+    if error is not None:
+        _raised.error = None
+        try:
+            raise error
+        finally:
+            del error  # it knows this frame
+
+
+def _fallback(program: int, step: int, buffers: int) -> int:
+    """`i32 fg_fallback(i64 program, i32 step, ptr buffers)`: a step in Python, also from code without the lock."""
+    try:
+        _steps[program][step](buffers)
+    except BaseException as error:  # is raised again once the program has returned
+        _raised.error = error
+        return FALLBACK_FAILED
+    return 0
+
+
+_FALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int32, ctypes.c_void_p)(_fallback)
+_check_signals = ctypes.pythonapi.PyErr_CheckSignals
+
+
+def _interrupted() -> int:
+    """`i32 fg_interrupted()`: whether Ctrl-C was pressed, for loops that run long."""
+    try:
+        _check_signals()
+    except BaseException as error:
+        _raised.error = error
+        return FALLBACK_FAILED
+    return 0
+
+
+_INTERRUPTED = ctypes.CFUNCTYPE(ctypes.c_int32)(_interrupted)
+
+
+# Workspaces
+
+POOL_CLASSES = range(14, 34)
+POOL_SLOTS = 4
+POOL_BYTES = 1 << 30
+pool = (ctypes.c_size_t * (len(POOL_CLASSES) * POOL_SLOTS))()
+pool_room = ctypes.c_int64(POOL_BYTES)
