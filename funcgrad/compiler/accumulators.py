@@ -1,0 +1,294 @@
+"""Reductions inside a nest: partial results in vector registers, as many as there are lanes and copies of the body.
+
+A sum is that of at least as many partial sums as there are lanes; long ones are folded every few hundred elements
+into a sum that keeps its rounding errors (Knuth's two-sum), so that the error does not grow with the length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from funcgrad.compiler.indices import Affine
+from funcgrad.compiler.loops import Statement
+from funcgrad.compiler.ordering import kept_axes
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, Element, Value, fma, select
+
+if TYPE_CHECKING:
+    from funcgrad.compiler.nests import NestEmitter
+
+# Additions into one partial sum before it is folded.
+_RUN = 64
+
+
+def _add(x1: Value, x2: Value) -> Value:
+    return x1 + x2
+
+
+def _multiply(x1: Value, x2: Value) -> Value:
+    return x1 * x2
+
+
+def _maximum(x1: Value, x2: Value) -> Value:
+    if x1.element.kind == "f":
+        return x1.builder.intrinsic("llvm.maximum", x1, x2)
+    return select(x1 > x2, x1, x2)
+
+
+def _minimum(x1: Value, x2: Value) -> Value:
+    if x1.element.kind == "f":
+        return x1.builder.intrinsic("llvm.minimum", x1, x2)
+    return select(x1 < x2, x1, x2)
+
+
+COMBINE: dict[str, Callable[[Value, Value], Value]] = {
+    "sum": _add,
+    "add": _add,
+    "product": _multiply,
+    "scale": _multiply,
+    "maximum": _maximum,
+    "raise": _maximum,
+    "minimum": _minimum,
+    "lower": _minimum,
+    "any": lambda x1, x2: x1 | x2,
+    "all": lambda x1, x2: x1 & x2,
+}
+
+
+def neutral(combine: str, element: Element, empty: bool = False) -> Any:
+    """The number that changes nothing; minus zero for a floating sum, that of nothing being zero."""
+    if combine == "sum":
+        return -0.0 if element.kind == "f" and not empty else 0
+    if combine == "product":
+        return 1
+    if combine in ("any", "all"):
+        return combine == "all"
+    low = combine == "maximum"
+    if element.kind == "f":
+        return -np.inf if low else np.inf
+    if element is BOOL:
+        return not low
+    info = np.iinfo(element.name)
+    return info.min if low else info.max
+
+
+class Accumulator:
+    """One reduction of a nest.
+
+    Attributes:
+        statement: Which.
+        level: Inside of how many loops its partial results are set up; -1 where they are kept in the buffer itself.
+    """
+
+    def __init__(self, emitter: NestEmitter, statement: Statement) -> None:
+        self.emitter = emitter
+        self.statement = statement
+        self.element = ELEMENTS[statement.buffer.dtype]
+        assert statement.combine is not None
+        self.combine = statement.combine
+        kept = kept_axes(statement)
+        reduced = [axis for axis in emitter.order if axis not in kept]
+        first = min((emitter.position[axis] for axis in reduced), default=emitter.depth)
+        inside = emitter.order[first:]
+        self.level = first if all(axis in reduced for axis in inside) else -1
+        self.across = emitter.vector is not None and emitter.vector in reduced
+        self.width = emitter.width
+        self._places: list[str] = []
+        self._big: tuple[str, str] | None = None
+        self._length = 1
+        for axis in inside:
+            self._length *= emitter.nest.extents[axis]
+
+    def prepare(self) -> None:
+        """Before all loops: fill the buffer, where partial results are kept in it or there are none."""
+        empty = not self.emitter.nest.points
+        if self.level < 0 or empty:
+            self._fill(neutral(self.combine, self.element, empty))
+
+    def begin(self) -> None:
+        """Set the partial results up."""
+        e = self.emitter
+        kind = self.element.of_width(self.width)
+        start = e.builder.constant(neutral(self.combine, self.element), self.element, self.width)
+        if not self._places:
+            count = 4 if e.vector is not None else 1
+            self._places = [e.scope.allocate(kind) for _ in range(count)]
+        for place in self._places:
+            e.builder.do(f"store {kind} {start.text}, ptr {place}")
+        if self._folds() and self._big is None:
+            self._big = (e.scope.allocate(kind), e.scope.allocate(kind))
+        if self._big is not None:
+            for place in self._big:
+                e.builder.do(f"store {kind} {start.text}, ptr {place}")
+
+    def _folds(self) -> bool:
+        """Whether the sum is so long that its errors have to be kept."""
+        lanes = self.width if self.across else 1
+        return self.combine == "sum" and self.element.kind == "f" and self._length > 4 * _RUN * lanes
+
+    def add(self, copy: int) -> None:
+        """One more element, or vector of them."""
+        e = self.emitter
+        factors = e.product(self.statement.expression, copy)
+        x = None if factors is not None else e.value(self.statement.expression, copy)
+        if self.level < 0:
+            self._add_in_memory(x, factors, copy)
+            return
+        y = self._load(self._places[copy])
+        if factors is not None:
+            first, second = (self._lanes(factor) for factor in factors)
+            total = fma(first, second, y)
+        else:
+            assert x is not None
+            total = COMBINE[self.combine](y, self._lanes(x))
+        if e.mask is not None and self.across:
+            total = select(e.mask, total, y)
+        self._store(self._places[copy], total)
+        if self._big is not None and copy == e.copies - 1:
+            self._fold_sometimes()
+
+    def _lanes(self, x: Value) -> Value:
+        return self.emitter.splat(x) if self.width > 1 else x
+
+    def _load(self, place: str) -> Value:
+        kind = self.element.of_width(self.width)
+        return self.emitter.builder.emit(f"load {kind}, ptr {place}", self.element, self.width)
+
+    def _store(self, place: str, x: Value) -> None:
+        self.emitter.builder.do(f"store {x.type} {x.text}, ptr {place}")
+
+    def _add_in_memory(self, x: Value | None, factors: tuple[Value, Value] | None, copy: int) -> None:
+        e, s = self.emitter, self.statement
+        index = s.index
+        assert type(index) is Affine
+        if self.across:
+            # All lanes go into one element.
+            if x is None:
+                assert factors is not None
+                x = (
+                    factors[0] * factors[1]
+                    if factors[0].width == factors[1].width
+                    else (e.splat(factors[0]) * e.splat(factors[1]))
+                )
+            x = e.splat(x)
+            if e.mask is not None:
+                x = select(e.mask, x, x.like(neutral(self.combine, self.element)))
+            x = self._horizontal(x)
+            e.store(s.buffer, index, COMBINE[self.combine](e.load(s.buffer, index, copy), x), copy)
+            return
+        y = e.load(s.buffer, index, copy)
+        if factors is not None:
+            wide = max(y.width, factors[0].width, factors[1].width)
+            first, second, y = (e.splat(v) if wide > 1 else v for v in (*factors, y))
+            total = fma(first, second, y)
+        else:
+            assert x is not None
+            wide = max(y.width, x.width)
+            y, x = (e.splat(v) if wide > 1 else v for v in (y, x))
+            total = COMBINE[self.combine](y, x)
+        e.store(s.buffer, index, total, copy)
+
+    # Long sums
+
+    def _fold_sometimes(self) -> None:
+        """Every `_RUN` rounds of the innermost loop, move the partial sums into the compensated one."""
+        e, b = self.emitter, self.emitter.builder
+        axis = e.order[-1]
+        counter = e.counters[axis]
+        step = e.width * e.copies if axis == e.vector else 1
+        if e.nest.extents[axis] < _RUN * step:
+            self._fold()
+            return
+        now, onward = b.label("fold"), b.label("onward")
+        position = (counter & ((_RUN - 1) * step)) if _is_power(step) else counter
+        b.branch(position.equals(0), now, onward)
+        b.start(now)
+        self._fold()
+        b.jump(onward)
+        b.start(onward)
+
+    def _fold(self) -> None:
+        assert self._big is not None
+        start = self.emitter.builder.constant(-0.0, self.element, self.width)
+        total, error = self._load(self._big[0]), self._load(self._big[1])
+        for place in self._places[: self.emitter.copies]:
+            x = self._load(place)
+            y = total + x
+            rest = y - total
+            error = error + ((total - (y - rest)) + (x - rest))
+            total = y
+            self._store(place, start)
+        self._store(self._big[0], total)
+        self._store(self._big[1], error)
+
+    # The end
+
+    def end(self) -> None:
+        """Combine the partial results and store the result."""
+        e = self.emitter
+        combine = COMBINE[self.combine]
+        parts = [self._load(place) for place in self._places]
+        while len(parts) > 1:
+            parts = [combine(parts[k], parts[k + 1]) for k in range(0, len(parts), 2)]
+        y = parts[0]
+        if self._big is not None:
+            y = self._compensated(y)
+        elif self.across:
+            y = self._horizontal(y)
+        e.store(self.statement.buffer, self.statement.index, y, 0)
+
+    def _compensated(self, x: Value) -> Value:
+        """The folded sum, its errors and what came last; without the errors where they are no numbers."""
+        assert self._big is not None
+        total, error = self._load(self._big[0]), self._load(self._big[1])
+        y = total + x
+        rest = y - total
+        error = error + ((total - (y - rest)) + (x - rest))
+        if self.across:
+            y, error = self._horizontal(y), self._horizontal(error)
+        corrected = y + error
+        return select(corrected.is_nan(), y, corrected)
+
+    def _horizontal(self, x: Value) -> Value:
+        """All lanes as one, by halves."""
+        b, width = self.emitter.builder, x.width
+        while width > 1:
+            half = width // 2
+            parts = []
+            for start in (0, half):
+                lanes = ", ".join(f"i32 {start + k}" for k in range(half))
+                if half == 1:
+                    parts.append(b.emit(f"extractelement {x.type} {x.text}, i64 {start}", x.element))
+                else:
+                    parts.append(
+                        b.emit(
+                            f"shufflevector {x.type} {x.text}, {x.type} poison, <{half} x i32> <{lanes}>",
+                            x.element,
+                            half,
+                        )
+                    )
+            x, width = COMBINE[self.combine](parts[0], parts[1]), half
+        return x
+
+    def _fill(self, number: Any) -> None:
+        """Set every element of the buffer."""
+        e, b, buffer = self.emitter, self.emitter.builder, self.statement.buffer
+        element = I8 if self.element is BOOL else self.element
+        x = b.constant(int(number) if self.element is BOOL else number, element)
+        before, label, after = b.block, b.label("fill"), b.label("filled")
+        b.jump(label)
+        b.start(label)
+        number_name, following, pointer, again = b.name(), b.name(), b.name(), b.name()
+        b.do(f"{number_name} = phi i64 [ 0, %{before} ], [ {following}, %{label} ]")
+        b.do(f"{pointer} = getelementptr {element.llvm}, ptr {e.scope.pointer(buffer)}, i64 {number_name}")
+        b.do(f"store {element.llvm} {x.text}, ptr {pointer}, align {element.bits // 8}")
+        b.do(f"{following} = add nuw nsw i64 {number_name}, 1")
+        b.do(f"{again} = icmp ult i64 {following}, {buffer.size}")
+        b.do(f"br i1 {again}, label %{label}, label %{after}")
+        b.start(after)
+
+
+def _is_power(n: int) -> bool:
+    return n & (n - 1) == 0

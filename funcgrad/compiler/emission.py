@@ -1,0 +1,170 @@
+"""Loops become LLVM assembly: explicit vectors, explicit order, every invariant outside of its loop.
+
+A nest becomes a function of its own, `void nest(ptr inputs, ptr outputs, ptr workspace, i64 counters of loops around)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.compiler.indices import Affine, Index
+from funcgrad.compiler.loops import Buffer, Call, Check, Nest, Step
+from funcgrad.compiler.nests import NestEmitter
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Builder, Module, Value, constant_text
+
+ATTRIBUTES = """
+attributes #0 = { alwaysinline nounwind willreturn memory(none) "prefer-vector-width"="512" }
+attributes #1 = { noinline nounwind "prefer-vector-width"="512" }
+attributes #2 = { nounwind "prefer-vector-width"="512" }
+"""
+PARAMETERS = "ptr noalias %inputs, ptr noalias %outputs, ptr noalias %workspace"
+ARGUMENTS = "ptr %inputs, ptr %outputs, ptr %workspace"
+
+
+class Scope:
+    """A function of the program under construction: its instructions, and the pointers it has asked for.
+
+    Attributes:
+        builder: The instructions after the prologue.
+        outer: Values of the counters of loops around, by axis (negative numbers).
+    """
+
+    def __init__(self, module: Module, globals_: dict[Buffer, str], outer: dict[int, Value] | None = None) -> None:
+        self.module = module
+        self.builder = Builder(module)
+        self.outer = outer or {}
+        self.prologue: list[str] = []
+        self._pointers: dict[Buffer, str] = {}
+        self._globals = globals_
+
+    def pointer(self, buffer: Buffer) -> str:
+        """The pointer to a buffer's first element."""
+        known = self._pointers.get(buffer)
+        if known is None:
+            known = self._pointers[buffer] = self._find(buffer)
+        return known
+
+    def _find(self, buffer: Buffer) -> str:
+        if buffer.place == "constant":
+            if buffer not in self._globals:
+                self._globals[buffer] = f"@constant{len(self._globals)}"
+            return self._globals[buffer]
+        name = f"%b{buffer.serial}"
+        if buffer.place == "workspace":
+            if buffer.number == 0:
+                return "%workspace"
+            self.prologue.append(f"  {name} = getelementptr i8, ptr %workspace, i64 {buffer.number}")
+        else:
+            table = f"%{buffer.place}s"
+            self.prologue.append(f"  {name}.slot = getelementptr ptr, ptr {table}, i64 {buffer.number}")
+            self.prologue.append(f"  {name} = load ptr, ptr {name}.slot, align 8, !invariant.load !0")
+        return name
+
+    def allocate(self, element: str, count: int = 1) -> str:
+        """A place on the stack."""
+        name = self.builder.name()
+        self.prologue.append(f"  {name} = alloca {element}, i64 {count}, align 64")
+        return name
+
+    def affine(self, index: Affine, counters: dict[int, Value]) -> Value:
+        """The value of an affine index."""
+        b = self.builder
+        total: Value | None = None
+        for axis, factor, _ in index.terms:
+            x = counters[axis] if axis in counters else self.outer[axis]
+            if factor != 1:
+                x = x * factor
+            total = x if total is None else total + x
+        if total is None:
+            return b.constant(index.offset, I64)
+        return total + index.offset if index.offset else total
+
+    def text(self, head: str, attributes: str, end: str) -> str:
+        """The whole function."""
+        return "\n".join([f"{head} {attributes} {{", "entry:", *self.prologue, *self.builder.lines, f"  {end}", "}"])
+
+
+class ProgramEmitter:
+    """A program as a module.
+
+    Args:
+        vector_bits: The size of the machine's vectors.
+    """
+
+    def __init__(self, vector_bits: int) -> None:
+        self.vector_bits = vector_bits
+        self.module = Module()
+        self.globals: dict[Buffer, str] = {}
+        self.number = 0
+
+    def program(self, steps: Sequence[Step], name: str = "program") -> None:
+        """Add `i32 name(ptr inputs, ptr outputs, ptr workspace)`: 0, or not 0 where NumPy has to say what is wrong."""
+        scope = Scope(self.module, self.globals)
+        self.steps(steps, scope)
+        head = f"define i32 @{name}({PARAMETERS})"
+        fail = "\nfail:\n  ret i32 1" if any("label %fail" in line for line in scope.builder.lines) else ""
+        self.module.functions[name] = scope.text(head, "#2", "ret i32 0" + fail)
+
+    def steps(self, steps: Sequence[Step], scope: Scope) -> None:
+        """Emit steps one after the other."""
+        for step in steps:
+            if type(step) is Nest:
+                self.nest(step, scope)
+            elif type(step) is Check:
+                self.check(step, scope)
+            elif type(step) is Call:
+                step.emit(self, scope, step)
+            else:
+                raise TypeError(f"no such step: {step!r}")
+
+    def nest(self, nest: Nest, scope: Scope) -> None:
+        """Emit a nest as a function, and the call of it."""
+        self.number += 1
+        symbol = f"nest{self.number}"
+        outer = {axis: Value(None, f"%t{-1 - axis}", I64, 1) for axis in scope.outer}  # type: ignore[arg-type]
+        inner = Scope(self.module, self.globals, outer)
+        for value in outer.values():
+            value.builder = inner.builder
+        NestEmitter(inner, nest, self.vector_bits).emit()
+        parameters = "".join([f", i64 {value.text}" for value in outer.values()])
+        arguments = "".join([f", i64 {value.text}" for value in scope.outer.values()])
+        head = f"define internal void @{symbol}({PARAMETERS}{parameters})"
+        self.module.functions[symbol] = inner.text(head, "#1", "ret void")
+        scope.builder.do(f"call void @{symbol}({ARGUMENTS}{arguments})")
+
+    def check(self, step: Check, scope: Scope) -> None:
+        """Emit a check: the program fails if the flag is up."""
+        b = scope.builder
+        element = ELEMENTS[step.buffer.dtype]
+        storage = "i8" if element is BOOL else element.llvm
+        flag = b.name()
+        b.do(f"{flag} = load {storage}, ptr {scope.pointer(step.buffer)}")
+        bad, onward = b.name(), b.label("checked")
+        b.do(f"{bad} = icmp ne {storage} {flag}, 0")
+        b.do(f"br i1 {bad}, label %fail, label %{onward}, !prof !1")
+        b.start(onward)
+
+    def text(self) -> str:
+        """The module as LLVM reads it."""
+        constants = [
+            f"{symbol} = internal unnamed_addr constant {_array_text(buffer)}, align 64"
+            for buffer, symbol in self.globals.items()
+        ]
+        metadata = '!0 = !{}\n!1 = !{!"branch_weights", i32 1, i32 100000}\n'
+        return "\n".join([*constants, self.module.text(), ATTRIBUTES, metadata])
+
+
+def _array_text(buffer: Buffer) -> str:
+    element = ELEMENTS[buffer.dtype]
+    kind = "i8" if element is BOOL else element.llvm
+    if element is BOOL:
+        items = [str(int(x)) for x in buffer.values]
+    else:
+        items = [constant_text(x, element) for x in buffer.values]
+    return f"[{len(items)} x {kind}] [{', '.join(f'{kind} {item}' for item in items)}]"
+
+
+__all__ = ["ARGUMENTS", "PARAMETERS", "Any", "Callable", "Index", "ProgramEmitter", "Scope", "np"]

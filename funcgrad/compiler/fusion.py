@@ -1,0 +1,211 @@
+"""Which statements share a nest: the order of all that is computed, decided while a jaxpr is lowered.
+
+A statement goes into the latest nest of its domain in which its operands are ready. What a nest stores it hands on to
+later statements of the same point without loading it again, and what nobody else loads is never stored (`drop_dead`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.compiler.indices import Affine, Index
+from funcgrad.compiler.loops import (
+    UPDATES,
+    Apply,
+    Buffer,
+    Expression,
+    Load,
+    Nest,
+    Shape,
+    Statement,
+    Step,
+    loads,
+)
+from funcgrad.compiler.tensors import Tensor, flat_index, identity, view
+
+# A nest that computes more at once would run out of registers.
+_MOST_STATEMENTS = 24
+_MOST_COST = 400.0
+
+
+class Fusion:
+    """A program under construction.
+
+    Attributes:
+        steps: In the order of execution.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._ready: dict[Buffer, int] = {}
+        self._nests: dict[Shape, list[int]] = {}
+
+    def buffer(self, shape: Shape, dtype: np.dtype[Any]) -> Tensor:
+        """Workspace for an array."""
+        size = 1
+        for n in shape:
+            size *= n
+        return view(Buffer(size, dtype), shape)
+
+    def append(self, step: Step) -> None:
+        """Add a step behind all others."""
+        self.steps.append(step)
+        for buffer in step.writes():
+            self._ready[buffer] = len(self.steps) - 1
+
+    def realise(self, x: Tensor, into: Tensor | None = None) -> Tensor:
+        """x with its elements stored, in a given place if it matters; x itself is the stored tensor afterwards."""
+        if x.buffer is not None and into is None:
+            return x
+        target = into or self.buffer(x.shape, x.dtype)
+        if x.size:
+            index = identity(x.shape)
+            assert target.buffer is not None
+            flat = flat_index(index, target.strides, target.offset)
+            self.add(x.shape, Statement(target.buffer, flat, x.at(index)))
+        x.store(target)
+        return x
+
+    def contiguous(self, x: Tensor) -> Tensor:
+        """x stored in C order at the beginning of a buffer of its own."""
+        self.realise(x)
+        assert x.buffer is not None
+        if x.is_contiguous() and x.offset.offset == 0 and not x.offset.terms and x.buffer.size == x.size:
+            return x
+        copy = self.buffer(x.shape, x.dtype)
+        y = Tensor(x.shape, x.dtype, x.at)
+        return self.realise(y, copy)
+
+    def reduce(
+        self,
+        extents: Shape,
+        kept: Sequence[int],
+        element: Expression,
+        combine: str,
+        shape: Shape,
+        dtype: np.dtype[Any],
+    ) -> Tensor:
+        """The reduction of a nest's expression over all counters but `kept`, as a stored tensor of a shape."""
+        y = self.buffer(shape, dtype)
+        assert y.buffer is not None
+        strides = [1] * len(kept)
+        for i in range(len(kept) - 2, -1, -1):
+            strides[i] = strides[i + 1] * extents[kept[i + 1]]
+        counters = identity(extents)
+        index = flat_index([counters[axis] for axis in kept], strides)
+        self.add(extents, Statement(y.buffer, index, element, combine))
+        return y
+
+    def add(self, extents: Shape, statement: Statement) -> None:
+        """Put a statement into a nest."""
+        earliest = max((self._ready.get(load.buffer, -1) for load in _all_loads(statement)), default=-1)
+        for number in reversed(self._nests.get(extents, ())):
+            if number < earliest:
+                break
+            nest = self.steps[number]
+            assert type(nest) is Nest
+            if number == earliest:
+                merged = _forwarded(nest, statement)
+                if merged is None:
+                    break
+                statement = merged
+            if not _has_room(nest, statement):
+                continue
+            nest.statements.append(statement)
+            self._ready[statement.buffer] = max(number, self._ready.get(statement.buffer, -1))
+            return
+        self._nests.setdefault(extents, []).append(len(self.steps))
+        self.append(Nest(extents, [statement]))
+
+
+def _has_room(nest: Nest, statement: Statement) -> bool:
+    if len(nest.statements) >= _MOST_STATEMENTS:
+        return False
+    return sum(s.expression.cost for s in nest.statements) + statement.expression.cost <= _MOST_COST
+
+
+def _all_loads(statement: Statement) -> list[Load]:
+    found = list(loads(statement.expression))
+    if isinstance(statement.index, Expression):
+        found += loads(statement.index)
+    return found
+
+
+def _forwarded(nest: Nest, statement: Statement) -> Statement | None:
+    """The statement with a nest's own values in place of loads of what it stores; None if it cannot be in the nest."""
+    stored = {s.buffer: s for s in nest.statements}
+    if len(stored) < len(nest.statements) and any(
+        sum(s.buffer is load.buffer for s in nest.statements) > 1 for load in _all_loads(statement)
+    ):
+        return None
+    for load in _all_loads(statement):
+        source = stored.get(load.buffer)
+        if source is None:
+            continue
+        if source.combine is not None or type(load.index) is not Affine or source.index != load.index:
+            return None
+
+    def replace(load: Load) -> Expression | None:
+        source = stored.get(load.buffer)
+        return None if source is None else source.expression
+
+    return Statement(
+        statement.buffer,
+        statement.index if type(statement.index) is Affine else substitute(statement.index, replace),  # type: ignore
+        substitute(statement.expression, replace),
+        statement.combine,
+    )
+
+
+def substitute(x: Expression, replace: Callable[[Load], Expression | None]) -> Expression:
+    """An expression with other expressions in place of some loads; what is shared stays shared."""
+    known: dict[int, Expression] = {}
+
+    def visit(y: Expression) -> Expression:
+        done = known.get(id(y))
+        if done is None:
+            done = known[id(y)] = _rebuilt(y, visit, replace)
+        return done
+
+    return visit(x)
+
+
+def _rebuilt(
+    y: Expression, visit: Callable[[Expression], Expression], replace: Callable[[Load], Expression | None]
+) -> Expression:
+    if type(y) is Load:
+        other = replace(y)
+        if other is not None:
+            return other
+        if isinstance(y.index, Expression):
+            index: Index = visit(y.index)
+            return y if index is y.index else Load(y.buffer, index)
+        return y
+    if type(y) is Apply:
+        operands = [visit(operand) for operand in y.operands]
+        if all(a is b for a, b in zip(operands, y.operands, strict=True)):
+            return y
+        return Apply(y.function, operands, y.dtype, y.cost - sum(operand.cost for operand in y.operands))
+    return y
+
+
+def drop_dead(steps: Sequence[Step]) -> list[Step]:
+    """The steps without stores that nobody reads, and without steps that do nothing more."""
+    kept: list[Step] = []
+    needed: set[Buffer] = set()
+    for step in reversed(steps):
+        if type(step) is Nest:
+            step.statements = [s for s in step.statements if s.buffer in needed or s.buffer.place == "output"]
+            if not step.statements:
+                continue
+        elif all(b not in needed and b.place != "output" for b in step.writes()) and any(True for _ in step.writes()):
+            continue
+        needed.update(step.reads())
+        kept.append(step)
+    return kept[::-1]
+
+
+__all__ = ["UPDATES", "Fusion", "drop_dead", "substitute"]

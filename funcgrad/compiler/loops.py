@@ -1,0 +1,309 @@
+"""The compiler's second language: buffers, scalar expressions, and loop nests whose statements store them.
+
+A program is a list of steps. Most steps are nests: a domain (how far each counter counts) and statements that are
+executed for each of its points, a store of an expression or an accumulation. Other steps call libraries or Python,
+or contain programs of their own (loops and branches of control flow).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from funcgrad.compiler.indices import Affine, Index, name
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+class Buffer:
+    """Contiguous memory for the elements of one array.
+
+    Attributes:
+        size: How many elements.
+        dtype: Their NumPy dtype.
+        place: "input", "output", "constant" or "workspace".
+        number: Which input, output or constant; for the workspace the offset in bytes, once planned.
+        values: A constant's elements.
+    """
+
+    __slots__ = ("dtype", "number", "place", "serial", "size", "values")
+
+    _count = 0
+
+    def __init__(self, size: int, dtype: np.dtype[Any], place: str = "workspace", number: int = -1) -> None:
+        self.size = size
+        self.dtype = dtype
+        self.place = place
+        self.number = number
+        self.values: Any = None
+        Buffer._count += 1
+        self.serial = Buffer._count
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return self.size * self.dtype.itemsize
+
+
+class Expression:
+    """A scalar at one point of a nest's domain."""
+
+    __slots__ = ("cost", "dtype")
+
+    dtype: np.dtype[Any]
+    cost: float
+
+
+class Constant(Expression):
+    """A number."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any, dtype: np.dtype[Any]) -> None:
+        self.value = value
+        self.dtype = dtype
+        self.cost = 0.0
+
+
+class Counter(Expression):
+    """An index as a number (int64)."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, index: Affine) -> None:
+        self.index = index
+        self.dtype = INT64
+        self.cost = 0.0
+
+
+class Load(Expression):
+    """An element of a buffer."""
+
+    __slots__ = ("buffer", "index")
+
+    def __init__(self, buffer: Buffer, index: Index) -> None:
+        self.buffer = buffer
+        self.index = index
+        self.dtype = buffer.dtype
+        self.cost = 0.0 if type(index) is Affine else 2.0
+
+
+class Apply(Expression):
+    """A function of scalars.
+
+    Attributes:
+        function: Of values of assembly (`kernels/assembly.py`); its name is printed.
+        operands: Expressions.
+    """
+
+    __slots__ = ("function", "operands")
+
+    def __init__(
+        self, function: Callable[..., Any], operands: Sequence[Expression], dtype: np.dtype[Any], cost: float = 1.0
+    ) -> None:
+        self.function = function
+        self.operands = tuple(operands)
+        self.dtype = dtype
+        self.cost = cost + sum(x.cost for x in self.operands)
+
+
+INT64 = np.dtype(np.int64)
+BOOL = np.dtype(np.bool_)
+
+
+class Statement:
+    """What a nest does at each point of its domain: buffer[index] = expression, or an accumulation into it.
+
+    Attributes:
+        combine: None for a store; "sum", "product", "maximum", "minimum", "any" or "all" for an accumulation whose
+            buffer is first set to the neutral element; "add", ... (see `UPDATES`) for an update of what is there.
+    """
+
+    __slots__ = ("buffer", "combine", "expression", "index")
+
+    def __init__(self, buffer: Buffer, index: Index, expression: Expression, combine: str | None = None) -> None:
+        self.buffer = buffer
+        self.index = index
+        self.expression = expression
+        self.combine = combine
+
+
+class Step:
+    """One step of a program."""
+
+    __slots__ = ()
+
+    def reads(self) -> Iterator[Buffer]:
+        """The buffers that it reads."""
+        raise NotImplementedError
+
+    def writes(self) -> Iterator[Buffer]:
+        """The buffers that it writes."""
+        raise NotImplementedError
+
+
+class Nest(Step):
+    """Statements for every point of a domain.
+
+    Attributes:
+        extents: How far each counter counts; counter k of the statements' indices is number k.
+        statements: In order.
+        sequential: Counters that must count one by one from 0 upwards, outermost: statements read what they wrote.
+        ordered: Whether points must be visited in C order one by one: statements may write an element twice.
+    """
+
+    __slots__ = ("extents", "ordered", "sequential", "statements")
+
+    def __init__(
+        self, extents: Shape, statements: list[Statement], sequential: tuple[int, ...] = (), ordered: bool = False
+    ) -> None:
+        self.extents = extents
+        self.statements = statements
+        self.sequential = sequential
+        self.ordered = ordered
+
+    @property
+    def points(self) -> int:
+        """The size of the domain."""
+        return math.prod(self.extents)
+
+    def reads(self) -> Iterator[Buffer]:
+        """The buffers that it loads from."""
+        for statement in self.statements:
+            yield from (load.buffer for load in loads(statement.expression))
+            if isinstance(statement.index, Expression):
+                yield from (load.buffer for load in loads(statement.index))
+            if statement.combine in UPDATES:
+                yield statement.buffer
+
+    def writes(self) -> Iterator[Buffer]:
+        """The buffers that it stores to."""
+        for statement in self.statements:
+            yield statement.buffer
+
+
+class Check(Step):
+    """The program ends with a status if a one-element buffer is not zero: NumPy then says what is wrong."""
+
+    __slots__ = ("buffer", "reason")
+
+    def __init__(self, buffer: Buffer, reason: str) -> None:
+        self.buffer = buffer
+        self.reason = reason
+
+    def reads(self) -> Iterator[Buffer]:
+        """The flag."""
+        yield self.buffer
+
+    def writes(self) -> Iterator[Buffer]:
+        """Nothing."""
+        return iter(())
+
+
+class Call(Step):
+    """A call of a native function.
+
+    Attributes:
+        symbol: Its name, resolved by the runtime.
+        arguments: Buffers as pointers (with an offset in elements), and Python integers and floats, which are passed
+            by reference as Fortran has it where `by_reference`.
+        inputs: Buffers that it reads.
+        outputs: Buffers that it writes.
+        emit: `(emitter, step)` writes the instructions.
+    """
+
+    __slots__ = ("emit", "inputs", "outputs", "text")
+
+    def __init__(
+        self, text: str, inputs: Sequence[Buffer], outputs: Sequence[Buffer], emit: Callable[..., None]
+    ) -> None:
+        self.text = text
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.emit = emit
+
+    def reads(self) -> Iterator[Buffer]:
+        """The operands."""
+        return iter(self.inputs)
+
+    def writes(self) -> Iterator[Buffer]:
+        """The results."""
+        return iter(self.outputs)
+
+
+# Updates of what is there: addition, multiplication, the greater, the smaller, assignment.
+UPDATES = {"add", "scale", "raise", "lower", "set"}
+
+
+def loads(x: Expression) -> Iterator[Load]:
+    """All loads of an expression, those of indices included; each once."""
+    seen: set[int] = set()
+    pending = [x]
+    while pending:
+        y = pending.pop()
+        if id(y) in seen:
+            continue
+        seen.add(id(y))
+        if type(y) is Load:
+            yield y
+            if isinstance(y.index, Expression):
+                pending.append(y.index)
+        elif type(y) is Apply:
+            pending.extend(y.operands)
+
+
+# How a program reads
+
+
+class Printer:
+    """Loops as text: each buffer by a name, each shared expression once."""
+
+    def __init__(self) -> None:
+        self.names: dict[Buffer, str] = {}
+
+    def buffer(self, b: Buffer) -> str:
+        """A buffer's name."""
+        if b not in self.names:
+            prefix = {"input": "in", "output": "out", "constant": "const", "workspace": "tmp"}[b.place]
+            number = len(self.names) if b.place == "workspace" else b.number
+            self.names[b] = f"{prefix}{number}"
+        return self.names[b]
+
+    def index(self, index: Index) -> str:
+        """An index."""
+        return repr(index) if type(index) is Affine else self.expression(index)  # type: ignore[arg-type]
+
+    def expression(self, x: Expression) -> str:
+        """A scalar."""
+        if type(x) is Constant:
+            return f"{x.value}"
+        if type(x) is Counter:
+            return f"({x.index!r})"
+        if type(x) is Load:
+            return f"{self.buffer(x.buffer)}[{self.index(x.index)}]"
+        assert type(x) is Apply
+        function = getattr(x.function, "name", None) or x.function.__name__
+        return f"{function}({', '.join(map(self.expression, x.operands))})"
+
+    def step(self, step: Step, indent: str = "") -> Iterator[str]:
+        """A step, line by line."""
+        if type(step) is Nest:
+            counters = " ".join(f"{name(k)}<{n}" for k, n in enumerate(step.extents))
+            yield f"{indent}for {counters or 'once'}:"
+            for s in step.statements:
+                sign = "=" if s.combine is None else f"={s.combine}="
+                yield f"{indent}  {self.buffer(s.buffer)}[{self.index(s.index)}] {sign} {self.expression(s.expression)}"
+        elif type(step) is Check:
+            yield f"{indent}check {self.buffer(step.buffer)}: {step.reason}"
+        elif type(step) is Call:
+            outs = ", ".join(map(self.buffer, step.outputs))
+            yield f"{indent}{outs} = {step.text}({', '.join(map(self.buffer, step.inputs))})"
+
+
+def program_text(steps: Sequence[Step]) -> str:
+    """A program as text."""
+    printer = Printer()
+    return "\n".join(line for step in steps for line in printer.step(step))

@@ -1,0 +1,187 @@
+"""A jaxpr becomes steps: each equation is handed to its primitive's lowering, which works on lazy tensors.
+
+A rule is `(lowering, eqn, *xs) -> tensor` (a list of them for several results), registered by `@lowers(primitive)` in
+`lowerings/`. A rule may answer NotImplemented for types that it does not know; such an equation, and one whose
+primitive has no rule, becomes a step that calls the primitive's NumPy implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from funcgrad.compiler.fusion import Fusion
+from funcgrad.compiler.indices import ZERO, Affine, strides_of
+from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression
+from funcgrad.compiler.python_step import PythonStep
+from funcgrad.compiler.scalars import Convert
+from funcgrad.compiler.tensors import Tensor, constant, identity, view
+from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from funcgrad.core.primitive import Primitive
+from funcgrad.kernels.assembly import ELEMENTS
+
+Rule: TypeAlias = Callable[..., Any]
+
+RULES: dict[Primitive, Rule] = {}
+
+
+def lowers(*primitives: Primitive) -> Callable[[Rule], Rule]:
+    """Register a rule for primitives."""
+
+    def register(rule: Rule) -> Rule:
+        for primitive in primitives:
+            assert primitive not in RULES, primitive
+            RULES[primitive] = rule
+        return rule
+
+    return register
+
+
+class Lowering:
+    """A jaxpr on its way to steps.
+
+    Attributes:
+        fusion: The program under construction.
+        fallbacks: Equations that became calls of NumPy.
+    """
+
+    def __init__(self, fusion: Fusion) -> None:
+        self.fusion = fusion
+        self.fallbacks: list[Equation] = []
+
+    def program(self, jaxpr: Jaxpr) -> None:
+        """Lower a whole jaxpr: inputs and outputs in buffers of the caller, in order."""
+        assert not jaxpr.constants
+        arguments = [
+            view(Buffer(v.aval.size, v.aval.dtype, "input", number), v.aval.shape)
+            for number, v in enumerate(jaxpr.inputs)
+        ]
+        results = [
+            view(Buffer(x.aval.size, x.aval.dtype, "output", number), x.aval.shape)
+            for number, x in enumerate(jaxpr.outputs)
+        ]
+        self.region(jaxpr, arguments, results)
+
+    def region(self, jaxpr: Jaxpr, arguments: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+        """Lower a jaxpr whose arguments are given and whose results have their places."""
+        env: dict[Var, Tensor] = dict(zip(jaxpr.inputs, arguments, strict=True))
+        uses = _uses(jaxpr)
+        places: dict[Var, Tensor] = {}
+        for x, place in zip(jaxpr.outputs, results, strict=True):
+            if isinstance(x, Var) and x not in places:
+                places[x] = place
+        for v in jaxpr.inputs:
+            places.pop(v, None)
+        for eqn in jaxpr.equations:
+            ys = self.equation(eqn, [self.read(env, x) for x in eqn.inputs])
+            for v, y in zip(eqn.outputs, ys, strict=True):
+                self._settle(v, y, uses.get(v, 0), places.get(v))
+                env[v] = y
+        for x, place in zip(jaxpr.outputs, results, strict=True):
+            if not (isinstance(x, Var) and places.get(x) is place):
+                y = self.read(env, x)
+                self.fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
+
+    def _settle(self, v: Var, y: Tensor, uses: int, place: Tensor | None) -> None:
+        """Store a result whose place is known, or that several will use and that takes work."""
+        if y.dtype != v.aval.dtype or y.shape != v.aval.shape:
+            raise TypeError(f"lowered to {y.dtype}{y.shape}, the equation gives {v.aval!r}")
+        if place is not None:
+            if y.buffer is None:
+                self.fusion.realise(y, place)
+            else:
+                self.fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
+        elif uses > 1 and y.buffer is None and y.cost > 0.0:
+            self.fusion.realise(y)
+
+    def read(self, env: dict[Var, Tensor], x: Atom) -> Tensor:
+        """The tensor of a variable or a literal."""
+        if isinstance(x, Literal):
+            return constant(x.value, x.aval.dtype)
+        return env[x]
+
+    def equation(self, eqn: Equation, xs: list[Tensor]) -> list[Tensor]:
+        """Lower one equation."""
+        rule = RULES.get(eqn.primitive)
+        avals = [x.aval for x in (*eqn.inputs, *eqn.outputs)]
+        if rule is not None and all(aval.dtype in ELEMENTS for aval in avals):
+            ys = rule(self, eqn, *xs, **eqn.params)
+            if ys is not NotImplemented:
+                return list(ys) if eqn.primitive.multiple_results else [ys]
+        return self.fallback(eqn, xs)
+
+    def fallback(self, eqn: Equation, xs: list[Tensor]) -> list[Tensor]:
+        """Call the primitive's NumPy implementation in this place."""
+        self.fallbacks.append(eqn)
+        operands = [self.fusion.contiguous(x) for x in xs]
+        ys = [self.fusion.buffer(v.aval.shape, v.aval.dtype) for v in eqn.outputs]
+        self.fusion.append(PythonStep(eqn, operands, ys))
+        return ys
+
+    # What rules are written with
+
+    def cast(self, x: Tensor, dtype: np.dtype[Any]) -> Tensor:
+        """x in another dtype, as C converts."""
+        if x.dtype == dtype:
+            return x
+        return Tensor(x.shape, dtype, lambda index: cast(x.at(index), dtype))
+
+    def once(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """x, stored first if it takes work and is about to be repeated to a larger shape."""
+        if x.buffer is None and x.shape != shape and x.cost > 0.0:
+            size = 1
+            for n in shape:
+                size *= n
+            if size > x.size:
+                self.fusion.realise(x)
+        return x
+
+    def repeated(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """x broadcast to a shape, computed once."""
+        from funcgrad.compiler.tensors import broadcast
+
+        return broadcast(self.once(x, shape), shape)
+
+    def view_of(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The elements of a stored contiguous tensor in another shape."""
+        assert x.buffer is not None
+        return view(x.buffer, shape, strides_of(shape), x.offset)
+
+    def require(self, condition: Tensor, reason: str) -> None:
+        """Let NumPy take over, and say what is wrong, unless a condition holds everywhere."""
+        index = identity(condition.shape)
+        flag = self.fusion.reduce(condition.shape, (), _negated(condition.at(index)), "any", (), np.dtype(np.bool_))
+        assert flag.buffer is not None
+        self.fusion.append(Check(flag.buffer, reason))
+
+
+def cast(x: Expression, dtype: np.dtype[Any]) -> Expression:
+    """A scalar in another dtype."""
+    if x.dtype == dtype:
+        return x
+    if type(x) is Constant:
+        return Constant(np.asarray(x.value).astype(dtype)[()], dtype)
+    return Apply(Convert(ELEMENTS[dtype]), (x,), dtype, 0.5)
+
+
+def _negated(x: Expression) -> Expression:
+    from funcgrad.compiler.scalars import logical_not
+
+    return Apply(logical_not, (x,), np.dtype(np.bool_))
+
+
+def _uses(jaxpr: Jaxpr) -> dict[Var, int]:
+    uses: dict[Var, int] = {}
+    for eqn in jaxpr.equations:
+        for x in set(eqn.inputs):
+            if isinstance(x, Var):
+                uses[x] = uses.get(x, 0) + 1
+    for x in jaxpr.outputs:
+        if isinstance(x, Var):
+            uses[x] = uses.get(x, 0) + 1
+    return uses
+
+
+__all__ = ["RULES", "ZERO", "Affine", "Lowering", "cast", "lowers"]

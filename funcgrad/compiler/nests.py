@@ -1,0 +1,365 @@
+"""One nest as assembly: loops in the planned order, invariants outside, one counter by vectors, the rest of it masked.
+
+The nest `for i<n: y[i] = exp(x[i] + s)` becomes, with vectors of eight,
+
+    s = load; loop i = 0, 8, ... of whole vectors: y[i:i+8] = exp(x[i:i+8] + s); the same for n % 8 lanes, masked
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from funcgrad.compiler import accumulators, ordering
+from funcgrad.compiler.indices import Affine, Index
+from funcgrad.compiler.loops import UPDATES, Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement
+from funcgrad.compiler.scalars import multiply
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Element, Value, constant_text, fma
+
+if TYPE_CHECKING:
+    from funcgrad.compiler.emission import Scope
+
+_MOST_UNROLLED_COST = 12.0
+
+
+class NestEmitter:
+    """A nest being emitted into a function of its own."""
+
+    def __init__(self, scope: Scope, nest: Nest, vector_bits: int) -> None:
+        self.scope = scope
+        self.builder = scope.builder
+        self.plan = ordering.plan(nest)
+        self.nest = self.plan.nest
+        self.order = self.plan.order
+        self.depth = len(self.order)
+        self.position = {axis: level for level, axis in enumerate(self.order)}
+        self.vector = self.plan.vector
+        self.width = self._width(vector_bits)
+        if self.width == 1:
+            self.vector = None
+        self._axes: dict[int, int] = {}  # by id of an expression, the bits of the counters that it depends on
+        self.counters: dict[int, Value] = {}
+        self.mask: Value | None = None
+        self.copies = 1
+        self._fused = self._products_of_sums()
+        self._levels = self._by_level()
+        # Values by (expression, copy), one dictionary for each level of loops that are open.
+        self._frames: list[dict[tuple[int, int], Value]] = [{} for _ in range(self.depth + 1)]
+        self.sums = [
+            accumulators.Accumulator(self, s)
+            for s in self.nest.statements
+            if s.combine is not None and s.combine not in UPDATES
+        ]
+        self._by_statement = {id(x.statement): x for x in self.sums}
+
+    def _width(self, vector_bits: int) -> int:
+        if self.vector is None:
+            return 1
+        most, extent = vector_bits // self.plan.bits, self.nest.extents[self.vector]
+        width = 1
+        while width < most and width < extent:
+            width *= 2
+        return width
+
+    def _products_of_sums(self) -> set[int]:
+        """The products that are used only to be summed: they are added without being rounded."""
+        uses: dict[int, int] = {}
+        for s in self.nest.statements:
+            for x in ordering.expressions(s):
+                for part in _parts(x):
+                    uses[id(part)] = uses.get(id(part), 0) + 1
+            uses[id(s.expression)] = uses.get(id(s.expression), 0) + 1
+        return {
+            id(s.expression)
+            for s in self.nest.statements
+            if s.combine == "sum"
+            and type(s.expression) is Apply
+            and s.expression.function is multiply
+            and s.expression.dtype.kind == "f"
+            and uses[id(s.expression)] == 1
+        }
+
+    # What depends on what
+
+    def axes_of(self, x: Expression) -> int:
+        """The counters that an expression depends on, as bits."""
+        known = self._axes.get(id(x))
+        if known is None:
+            if type(x) is Load and type(x.index) is Affine:
+                known = _bits(x.index)
+            elif type(x) is Counter:
+                known = _bits(x.index)
+            else:
+                known = 0
+                for part in _parts(x):
+                    known |= self.axes_of(part)
+            self._axes[id(x)] = known
+        return known
+
+    def level_of(self, x: Expression) -> int:
+        """The innermost loop that an expression depends on; -1 for none."""
+        axes = self.axes_of(x)
+        return max((level for axis, level in self.position.items() if axes >> axis & 1), default=-1)
+
+    def is_vector(self, x: Expression) -> bool:
+        """Whether an expression differs from lane to lane."""
+        return self.vector is not None and bool(self.axes_of(x) >> self.vector & 1)
+
+    def _by_level(self) -> list[list[Expression]]:
+        levels: list[list[Expression]] = [[] for _ in range(self.depth + 1)]
+        seen: set[int] = set()
+        for s in self.nest.statements:
+            for x in ordering.expressions(s):
+                if id(x) not in seen:
+                    seen.add(id(x))
+                    if id(x) not in self._fused and type(x) is not Constant:
+                        levels[self.level_of(x) + 1].append(x)
+        return levels
+
+    # Loops
+
+    def emit(self) -> None:
+        """Emit the nest."""
+        for x in self.sums:
+            x.prepare()
+        if self.nest.points:
+            self._block(0)
+
+    def _block(self, level: int) -> None:
+        """What is done inside of `level` loops."""
+        frame = self._frames[level] = {}
+        for x in self._levels[level]:
+            for copy in range(self.copies if self.is_vector(x) else 1):
+                frame[id(x), copy] = self._compute(x, copy)
+        for x in self.sums:
+            if x.level == level:
+                x.begin()
+        if level == self.depth:
+            self._statements()
+        elif self.order[level] == self.vector:
+            self._vector_loops(level)
+        else:
+            self._loop(level, 0, self.nest.extents[self.order[level]], 1)
+        for x in self.sums:
+            if x.level == level:
+                x.end()
+
+    def _loop(self, level: int, start: int, count: int, step: int) -> None:
+        """`count` rounds of the loop at a level, its counter beginning at `start`."""
+        axis, b = self.order[level], self.builder
+        if count == 1:
+            self.counters[axis] = b.constant(start, I64)
+            self._block(level + 1)
+            return
+        before, label, after = b.block, b.label("loop"), b.label("done")
+        b.jump(label)
+        b.start(label)
+        number, following = b.name(), b.name()
+        place = len(b.lines)
+        b.lines.append("")
+        self.counters[axis] = Value(b, number, I64, 1)
+        self._block(level + 1)
+        b.do(f"{following} = add nuw nsw i64 {number}, {step}")
+        again = b.name()
+        b.do(f"{again} = icmp ult i64 {following}, {start + count * step}")
+        b.lines[place] = f"  {number} = phi i64 [ {start}, %{before} ], [ {following}, %{b.block} ]"
+        b.do(f"br i1 {again}, label %{label}, label %{after}")
+        b.start(after)
+
+    def _vector_loops(self, level: int) -> None:
+        """The loop whose counter is taken by vectors: by several, by one, and what is left."""
+        extent = self.nest.extents[self.order[level]]
+        copies = self._most_copies(extent)
+        rounds = extent // (self.width * copies)
+        done = rounds * self.width * copies
+        if rounds:
+            self.copies = copies
+            self._loop(level, 0, rounds, self.width * copies)
+            self.copies = 1
+        whole = (extent - done) // self.width
+        if whole:
+            self._loop(level, done, whole, self.width)
+            done += whole * self.width
+        if done < extent:
+            self.mask = self._mask(extent - done)
+            self._loop(level, done, 1, self.width)
+            self.mask = None
+
+    def _most_copies(self, extent: int) -> int:
+        """How many vectors to take at once."""
+        cost = sum(s.expression.cost for s in self.nest.statements)
+        if cost > _MOST_UNROLLED_COST or len(self.nest.statements) > 3:
+            return 1
+        copies = 4 if self.sums else 2
+        while copies > 1 and extent < self.width * copies:
+            copies //= 2
+        return copies
+
+    def _mask(self, lanes: int) -> Value:
+        bits = ", ".join(f"i1 {'true' if k < lanes else 'false'}" for k in range(self.width))
+        return Value(self.builder, f"<{bits}>", BOOL, self.width)
+
+    # Values
+
+    def value(self, x: Expression, copy: int = 0) -> Value:
+        """The value of an expression that has been computed."""
+        if type(x) is Constant:
+            return self.builder.constant(x.value, ELEMENTS[x.dtype])
+        if not self.is_vector(x):
+            copy = 0
+        return self._frames[self.level_of(x) + 1][id(x), copy]
+
+    def splat(self, x: Value) -> Value:
+        """A scalar in all lanes."""
+        if x.width == self.width:
+            return x
+        return self.builder.splat(x, self.width)
+
+    def _compute(self, x: Expression, copy: int) -> Value:
+        if type(x) is Counter:
+            return self._count(x.index, copy)
+        if type(x) is Load:
+            return self.load(x.buffer, x.index, copy)
+        assert type(x) is Apply
+        operands = [self.value(part, copy) for part in x.operands]
+        if any(operand.width > 1 for operand in operands):
+            operands = [self.splat(operand) for operand in operands]
+        return x.function(*operands)
+
+    def _counter(self, copy: int) -> dict[int, Value]:
+        """The counters as the given copy of the loop's body has them."""
+        if copy == 0 or self.vector is None:
+            return self.counters
+        return {**self.counters, self.vector: self.counters[self.vector] + copy * self.width}
+
+    def _count(self, index: Affine, copy: int) -> Value:
+        base = self.scope.affine(index, self._counter(copy))
+        stride = index.coefficient(self.vector) if self.vector is not None else 0
+        return self.splat(base) + self._lanes(stride) if stride else base
+
+    def _lanes(self, stride: int) -> Value:
+        items = ", ".join(f"i64 {k * stride}" for k in range(self.width))
+        return Value(self.builder, f"<{items}>", I64, self.width)
+
+    # Memory
+
+    def address(self, buffer: Buffer, index: Value) -> str:
+        """The pointer, or pointers, to elements of a buffer."""
+        b, element = self.builder, ELEMENTS[buffer.dtype]
+        kind = "i8" if element is BOOL else element.llvm
+        name = b.name()
+        b.do(f"{name} = getelementptr {kind}, ptr {self.scope.pointer(buffer)}, {index.type} {index.text}")
+        return name
+
+    def load(self, buffer: Buffer, index: Index, copy: int) -> Value:
+        """An element, or a vector of them."""
+        element = ELEMENTS[buffer.dtype]
+        stored = I8 if element is BOOL else element
+        if type(index) is Affine:
+            stride = index.coefficient(self.vector) if self.vector is not None else 0
+            place = self.scope.affine(index, self._counter(copy))
+            if stride in (0, 1):
+                raw = self._load_run(self.address(buffer, place), stored, self.width if stride else 1)
+            else:
+                raw = self._gather(self.address(buffer, self.splat(place) + self._lanes(stride)), stored)
+        else:
+            place = self.value(index, copy)  # type: ignore[arg-type]
+            pointers = self.address(buffer, place)
+            raw = self._gather(pointers, stored) if place.width > 1 else self._load_run(pointers, stored, 1)
+        return raw.differs(0) if element is BOOL else raw
+
+    def _load_run(self, pointer: str, element: Element, width: int) -> Value:
+        kind, size = element.of_width(width), element.bits // 8
+        if width > 1 and self.mask is not None:
+            suffix = f"v{width}{'f' if element.kind == 'f' else 'i'}{element.bits}"
+            name = f"llvm.masked.load.{suffix}.p0"
+            self.builder.module.declare(f"declare {kind} @{name}(ptr, i32, <{width} x i1>, {kind})")
+            call = f"call {kind} @{name}(ptr {pointer}, i32 {size}, {self.mask.type} {self.mask.text}, "
+            return self.builder.emit(f"{call}{kind} zeroinitializer)", element, width)
+        return self.builder.emit(f"load {kind}, ptr {pointer}, align {size}", element, width)
+
+    def _every_lane(self) -> Value:
+        return Value(self.builder, "splat (i1 true)", BOOL, self.width) if self.mask is None else self.mask
+
+    def _gather(self, pointers: str, element: Element) -> Value:
+        kind, width, mask = element.of_width(self.width), self.width, self._every_lane()
+        name = f"llvm.masked.gather.v{width}{'f' if element.kind == 'f' else 'i'}{element.bits}.v{width}p0"
+        self.builder.module.declare(f"declare {kind} @{name}(<{width} x ptr>, i32, <{width} x i1>, {kind})")
+        call = f"call {kind} @{name}(<{width} x ptr> {pointers}, i32 {element.bits // 8}, {mask.type} {mask.text}, "
+        return self.builder.emit(f"{call}{kind} zeroinitializer)", element, width)
+
+    def store(self, buffer: Buffer, index: Index, x: Value, copy: int) -> None:
+        """Store an element, or a vector of them."""
+        if x.element is BOOL:
+            x = x.convert(I8)
+        size = x.element.bits // 8
+        affine = type(index) is Affine
+        stride = index.coefficient(self.vector) if affine and self.vector is not None else 0  # type: ignore
+        place = self.scope.affine(index, self._counter(copy)) if affine else self.value(index, copy)  # type: ignore
+        b = self.builder
+        if place.width > 1 or stride not in (0, 1):
+            if affine:
+                place = self.splat(place) + self._lanes(stride)
+            pointers, mask, x = self.address(buffer, place), self._every_lane(), self.splat(x)
+            name = f"llvm.masked.scatter.v{x.width}{'f' if x.element.kind == 'f' else 'i'}{x.element.bits}.v{x.width}p0"
+            b.module.declare(f"declare void @{name}({x.type}, <{x.width} x ptr>, i32, <{x.width} x i1>)")
+            operands = f"{x.type} {x.text}, <{x.width} x ptr> {pointers}, i32 {size}, {mask.type} {mask.text}"
+            b.do(f"call void @{name}({operands})")
+            return
+        pointer = self.address(buffer, place)
+        if stride == 1:
+            x = self.splat(x)
+            if self.mask is not None:
+                suffix = f"v{x.width}{'f' if x.element.kind == 'f' else 'i'}{x.element.bits}"
+                name = f"llvm.masked.store.{suffix}.p0"
+                b.module.declare(f"declare void @{name}({x.type}, ptr, i32, <{x.width} x i1>)")
+                mask = self.mask
+                b.do(f"call void @{name}({x.type} {x.text}, ptr {pointer}, i32 {size}, {mask.type} {mask.text})")
+                return
+        b.do(f"store {x.type} {x.text}, ptr {pointer}, align {size}")
+
+    # Statements
+
+    def _statements(self) -> None:
+        for s in self.nest.statements:
+            for copy in range(self.copies):
+                if s.combine is None:
+                    self.store(s.buffer, s.index, self.value(s.expression, copy), copy)
+                elif s.combine in UPDATES:
+                    self._update(s)
+                else:
+                    self._by_statement[id(s)].add(copy)
+
+    def _update(self, s: Statement) -> None:
+        x = self.value(s.expression)
+        if s.combine != "set":
+            assert s.combine is not None
+            x = accumulators.COMBINE[s.combine](self.load(s.buffer, s.index, 0), x)
+        self.store(s.buffer, s.index, x, 0)
+
+    def product(self, x: Expression, copy: int) -> tuple[Value, Value] | None:
+        """The factors of an expression that is only summed."""
+        if id(x) not in self._fused:
+            return None
+        assert type(x) is Apply
+        first, second = (self.value(part, copy) for part in x.operands)
+        return first, second
+
+
+def _parts(x: Expression) -> tuple[Expression, ...]:
+    if type(x) is Apply:
+        return x.operands
+    if type(x) is Load and isinstance(x.index, Expression):
+        return (x.index,)
+    return ()
+
+
+def _bits(index: Affine) -> int:
+    bits = 0
+    for axis, _, _ in index.terms:
+        if axis >= 0:
+            bits |= 1 << axis
+    return bits
+
+
+__all__ = ["Any", "Callable", "NestEmitter", "constant_text", "fma"]

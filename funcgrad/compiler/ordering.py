@@ -1,0 +1,262 @@
+"""How is a nest run through: which counters become one, in which order they count, and which is a vector's.
+
+All that is decided here changes speed and memory traffic, never results (but for the order of a sum).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from funcgrad.compiler.indices import Affine, Index
+from funcgrad.compiler.loops import (
+    UPDATES,
+    Apply,
+    Buffer,
+    Counter,
+    Expression,
+    Load,
+    Nest,
+    Shape,
+    Statement,
+)
+
+# What an access costs beside one of neighbours, in a vector of eight.
+_REPEATED, _NEIGHBOURS, _STRIDED_LOAD, _STRIDED_STORE = 0.3, 1.0, 6.0, 12.0
+# Reading across rows of a matrix beyond this size in bytes misses the cache and its prefetching.
+_CACHE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a nest is run through.
+
+    Attributes:
+        nest: The nest with fewer counters.
+        order: Its counters from the outermost to the innermost loop.
+        vector: The counter that is taken by vectors; None for one by one.
+        bits: The width in bits of the widest number that is computed.
+    """
+
+    nest: Nest
+    order: Shape
+    vector: int | None
+    bits: int
+
+
+def plan(nest: Nest) -> Plan:
+    """Decide how to run through a nest."""
+    nest = collapsed(nest)
+    bits = max((_bits(x) for s in nest.statements for x in expressions(s)), default=64)
+    axes = tuple(range(len(nest.extents)))
+    if nest.ordered or not axes:
+        return Plan(nest, axes, None, bits)
+    vector = _vector_axis(nest, [a for a in axes if a not in nest.sequential])
+    return Plan(nest, _order(nest, vector), vector, bits)
+
+
+def expressions(statement: Statement) -> Iterator[Expression]:
+    """All parts of a statement's expressions, operands before what is made of them, each once."""
+    seen: set[int] = set()
+    stack: list[tuple[Expression, bool]] = [(statement.expression, False)]
+    if isinstance(statement.index, Expression):
+        stack.append((statement.index, False))
+    while stack:
+        x, done = stack.pop()
+        if done:
+            yield x
+            continue
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        stack.append((x, True))
+        if type(x) is Apply:
+            stack.extend((operand, False) for operand in x.operands)
+        elif type(x) is Load and isinstance(x.index, Expression):
+            stack.append((x.index, False))
+
+
+def _bits(x: Expression) -> int:
+    return 8 * x.dtype.itemsize if x.dtype.kind != "b" else 8
+
+
+def accesses(nest: Nest) -> Iterator[tuple[Buffer, Index, bool]]:
+    """The distinct places that a nest loads from (False) and stores to (True)."""
+    seen: set[tuple[Buffer, Index, bool]] = set()
+    for s in nest.statements:
+        places: list[tuple[Buffer, Index, bool]] = [(s.buffer, s.index, True)]
+        places += [(x.buffer, x.index, False) for x in expressions(s) if type(x) is Load]
+        for place in places:
+            if place not in seen:
+                seen.add(place)
+                yield place
+
+
+# Collapsing: two counters that always count on where the other stops are one ----------------------------------------
+
+
+def collapsed(nest: Nest) -> Nest:
+    """A nest with as few counters as possible."""
+    if nest.ordered or nest.sequential:
+        return nest
+    affine = {i for _, i, _ in accesses(nest) if type(i) is Affine}
+    affine |= {x.index for s in nest.statements for x in expressions(s) if type(x) is Counter}
+    extents = dict(enumerate(nest.extents))
+    merged: dict[int, tuple[int, ...]] = {axis: (axis,) for axis in extents if extents[axis] > 1}
+    again = True
+    while again:
+        again = False
+        for outer in list(merged):
+            for inner in list(merged):
+                if outer != inner and _continues(affine, merged[outer][-1], merged[inner], extents):
+                    merged[outer] += merged.pop(inner)
+                    again = True
+                    break
+            if again:
+                break
+    if all(len(group) == 1 for group in merged.values()) and len(merged) == len(extents):
+        return nest
+    return _renumbered(nest, [merged[axis] for axis in sorted(merged)])
+
+
+def _continues(affine: set[Affine], last: int, inner: tuple[int, ...], extents: dict[int, int]) -> bool:
+    """Whether counter `last` is everywhere worth one whole run of the counters `inner`."""
+    size = 1
+    for axis in inner:
+        size *= extents[axis]
+    return all(i.coefficient(last) == i.coefficient(inner[-1]) * size for i in affine)
+
+
+def _renumbered(nest: Nest, groups: list[tuple[int, ...]]) -> Nest:
+    """The nest with one counter for each group."""
+    extents = []
+    new: dict[int, tuple[int, int]] = {}  # of each group's last counter: number and extent
+    for number, group in enumerate(groups):
+        size = 1
+        for axis in group:
+            size *= nest.extents[axis]
+        extents.append(size)
+        new[group[-1]] = (number, size)
+
+    def affine(i: Affine) -> Affine:
+        terms = [term for term in i.terms if term[0] < 0]
+        terms += [(new[a][0], c, new[a][1]) for a, c, n in i.terms if a in new]
+        return Affine(i.offset, tuple(sorted(terms)))
+
+    statements = [rewritten(s, affine) for s in nest.statements]
+    return Nest(tuple(extents), _shared(nest, affine) if len(statements) > 1 else statements)
+
+
+def _shared(nest: Nest, affine: Callable[[Affine], Affine]) -> list[Statement]:
+    known: dict[int, Expression] = {}
+    return [rewritten(s, affine, known) for s in nest.statements]
+
+
+def rewritten(
+    s: Statement, affine: Callable[[Affine], Affine], known: dict[int, Expression] | None = None
+) -> Statement:
+    """A statement with other affine indices."""
+    memo: dict[int, Expression] = {} if known is None else known
+    visit = partial(_rewritten_expression, affine=affine, known=memo)
+    index: Index = affine(s.index) if type(s.index) is Affine else visit(s.index)  # type: ignore[arg-type]
+    return Statement(s.buffer, index, visit(s.expression), s.combine)
+
+
+def _rewritten_expression(
+    x: Expression, affine: Callable[[Affine], Affine], known: dict[int, Expression]
+) -> Expression:
+    stack = [x]
+    while stack:
+        y = stack[-1]
+        if id(y) in known:
+            stack.pop()
+            continue
+        parts = y.operands if type(y) is Apply else ()
+        if type(y) is Load and isinstance(y.index, Expression):
+            parts = (y.index,)
+        missing = [part for part in parts if id(part) not in known]
+        if missing:
+            stack.extend(missing)
+            continue
+        stack.pop()
+        known[id(y)] = _with_parts(y, [known[id(part)] for part in parts], affine)
+    return known[id(x)]
+
+
+def _with_parts(y: Expression, parts: list[Expression], affine: Callable[[Affine], Affine]) -> Expression:
+    if type(y) is Counter:
+        return Counter(affine(y.index))
+    if type(y) is Load:
+        return Load(y.buffer, parts[0] if parts else affine(y.index))  # type: ignore[arg-type]
+    if type(y) is Apply:
+        return Apply(y.function, parts, y.dtype, 0.0)
+    return y
+
+
+# Order -------------------------------------------------------------------------------------------------------------
+
+
+def _vector_axis(nest: Nest, axes: list[int]) -> int | None:
+    """The counter whose neighbours are nearest in memory; of several the one that counts furthest."""
+    if not axes:
+        return None
+    places = list(accesses(nest))
+
+    def price(axis: int) -> tuple[float, int]:
+        total = 0.0
+        for _, index, stored in places:
+            if type(index) is not Affine:
+                total += _STRIDED_STORE if stored else _STRIDED_LOAD
+                continue
+            stride = index.coefficient(axis)
+            if stride == 0:
+                total += _REPEATED
+            elif stride == 1:
+                total += _NEIGHBOURS
+            else:
+                total += _STRIDED_STORE if stored else _STRIDED_LOAD
+        # A counter that ends within a vector wastes the rest of it.
+        filled = nest.extents[axis] / (8 * -(-nest.extents[axis] // 8))
+        return total / filled, -nest.extents[axis]
+
+    return min(axes, key=price)
+
+
+def kept_axes(statement: Statement) -> set[int]:
+    """The counters that tell an accumulation's results apart."""
+    return {a for a, _, _ in statement.index.terms} if type(statement.index) is Affine else set()
+
+
+def _order(nest: Nest, vector: int | None) -> Shape:
+    axes = [axis for axis in range(len(nest.extents)) if axis not in nest.sequential]
+    sums = [s for s in nest.statements if s.combine is not None and s.combine not in UPDATES]
+    places = list(accesses(nest))
+
+    def jump(axis: int) -> int:
+        return max((abs(i.coefficient(axis)) for _, i, _ in places if type(i) is Affine), default=0)
+
+    # Large strides outside, small ones inside.
+    axes.sort(key=lambda axis: (-jump(axis), axis))
+    if sums:
+        kept = set.intersection(*map(kept_axes, sums))
+        stored = any(s.combine is None for s in nest.statements)
+        if not stored or vector not in kept:
+            inside = [axis for axis in axes if axis not in kept]
+            if vector is None or vector not in kept or _fits_across(nest, vector, inside):
+                axes = [axis for axis in axes if axis in kept] + inside
+                return (*nest.sequential, *axes)
+    if vector is not None and axes:
+        axes.remove(vector)
+        axes.append(vector)
+    return (*nest.sequential, *axes)
+
+
+def _fits_across(nest: Nest, vector: int, inside: list[int]) -> bool:
+    """Whether to sum across rows with the results in registers, since what is read stays in the cache."""
+    footprint = 0
+    for buffer, index, stored in accesses(nest):
+        if not stored and type(index) is Affine and index.coefficient(vector):
+            if any(index.coefficient(axis) for axis in inside):
+                footprint = max(footprint, buffer.nbytes)
+    return footprint <= _CACHE
