@@ -1,4 +1,4 @@
-"""`python -m funcgrad`: the demo."""
+"""`python -m funcgrad`: the demo, and what is kept of compiled programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from funcgrad.compiler import cache
 from funcgrad.demo.program import run
 
 _DEMO_NEEDS = {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "threadpoolctl": "threadpoolctl", "tqdm": "tqdm"}
@@ -32,8 +33,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="PATH",
         help="where to write the picture (default: %(default)s)",
     )
+    kept = commands.add_parser(
+        "cache",
+        help="show or clear the compiled programs on disk",
+        description="jit keeps compiled programs on disk. FUNCGRAD_CACHE_DIR names another folder for them, "
+        "FUNCGRAD_CACHE_MEGABYTES another size, and FUNCGRAD_CACHE=0 switches this off.",
+    )
+    kept.add_argument("action", choices=["info", "clear"])
     options = parser.parse_args(arguments)
+    if options.command == "cache":
+        return clear_cache() if options.action == "clear" else show_cache()
     return run_demo(demo, options.output)
+
+
+def show_cache() -> int:
+    """Print where compiled programs are kept, and how many."""
+    state = cache.information()
+    print(f"folder    {state.folder or '-'}")
+    print(f"in use    {f'no: {state.obstacle}' if state.obstacle else 'yes'}")
+    print(f"programs  {state.files}")
+    print(f"size      {state.size / 1e6:.1f} MB of {state.limit / 1e6:.0f} MB")
+    return 0
+
+
+def clear_cache() -> int:
+    """Remove all compiled programs from the disk."""
+    folder, count = cache.folder(), cache.clear()
+    print(f"{count} {'program' if count == 1 else 'programs'} removed{f' from {folder}' if folder else ''}")
+    return 0
 
 
 def run_demo(parser: argparse.ArgumentParser, output: Path) -> int:
