@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from funcgrad.kernels.assembly import F32, F64, I32, I64, Element, Value, fma
+from funcgrad.kernels.assembly import F32, F64, I32, I64, U32, U64, Element, Value, fma
 
 Pair = tuple[Value, Value]
 
@@ -20,6 +20,7 @@ class Format:
 
     Attributes:
         integer: The signed integer of the same size.
+        unsigned: The unsigned one.
         mantissa: Bits of the fraction.
         bias: Of the exponent.
         rounder: Added to a number below a quarter of it, it leaves the nearest integer in the lowest bits.
@@ -28,6 +29,7 @@ class Format:
     """
 
     integer: Element
+    unsigned: Element
     mantissa: int
     bias: int
     rounder: float
@@ -36,8 +38,8 @@ class Format:
 
 
 _FORMATS = {
-    F64: Format(I64, 52, 1023, 1.5 * 2.0**52, 2.0**-1022, float.fromhex("0x1.fffffffffffffp1023")),
-    F32: Format(I32, 23, 127, 1.5 * 2.0**23, 2.0**-126, float.fromhex("0x1.fffffep127")),
+    F64: Format(I64, U64, 52, 1023, 1.5 * 2.0**52, 2.0**-1022, float.fromhex("0x1.fffffffffffffp1023")),
+    F32: Format(I32, U32, 23, 127, 1.5 * 2.0**23, 2.0**-126, float.fromhex("0x1.fffffep127")),
 }
 
 INF = float("inf")
@@ -93,3 +95,11 @@ def exact_product(a: Value, b: Any) -> Pair:
     """a * b, exactly but for underflow."""
     product = a * b
     return product, fma(a, b, -product)
+
+
+def quotient(x: Value, a: Value, b: Value) -> Value:
+    """x / (a + b) for |a| at least |b|, as if the sum were exact: 0.5 ulp beside the error of x."""
+    total, lost = quick_sum(a, b)
+    inverse = 1.0 / total
+    y = x * inverse
+    return fma(fma(-y, lost, fma(-y, total, x)), inverse, y)

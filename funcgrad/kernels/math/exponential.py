@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import Value, fma, kernel, select
-from funcgrad.kernels.math.arithmetic import chosen, format_of, polynomial
+from funcgrad.kernels.assembly import Value, fabs, fma, kernel, select
+from funcgrad.kernels.math.arithmetic import chosen, format_of, polynomial, quick_sum, quotient
 
 LOG2_E = 1.4426950408889634
 # log 2 in two parts; the first has as many trailing zeros as k has bits.
@@ -28,7 +28,16 @@ EXP_F32 = (0.4999999403953552, 0.16666516661643982, 0.04166810214519501, 0.00836
 
 def clamped(x: Value, low: float, high: float) -> Value:
     """x within limits; NaN stays."""
-    x = select(x.like(low) > x, low, x)
+    return clamped_above(clamped_below(x, low), high)
+
+
+def clamped_below(x: Value, low: float) -> Value:
+    """x or, where that is more, `low`; NaN stays."""
+    return select(x.like(low) > x, low, x)
+
+
+def clamped_above(x: Value, high: float) -> Value:
+    """x or, where that is less, `high`; NaN stays."""
     return select(x.like(high) < x, high, x)
 
 
@@ -37,7 +46,7 @@ def scaled(y: Value, shifted: Value, tiny: Value) -> Value:
 
     Args:
         y: Between 1 and 4.
-        shifted: k plus `rounder_of`.
+        shifted: A number with k - 1 + bias in the last bits.
         tiny: Where the result may be subnormal.
     """
     form = format_of(y)
@@ -48,10 +57,57 @@ def scaled(y: Value, shifted: Value, tiny: Value) -> Value:
     return select(tiny, y * 2.0**-lift, y)
 
 
-def rounder_of(x: Value) -> float:
-    """A number that, added to k, leaves the exponent of 2^(k - 1) in the last bits."""
-    form = format_of(x)
-    return form.rounder + (form.bias - 1)
+# (exp(r) - 1 - r) / r^2 where exp(r) is wanted as a pair; exp(r) - 1 to 2^-58.0, and to 2^-31.0 for float32.
+PAIR_F64 = (
+    0.5000000000000001,
+    0.1666666666666667,
+    0.041666666666648366,
+    0.00833333333332602,
+    0.0013888888897366385,
+    0.00019841269875418163,
+    2.4801571277716862e-05,
+    2.7557254273645674e-06,
+    2.757055212608172e-07,
+    2.510581941831006e-08,
+    1.6920592340728394e-09,
+)
+PAIR_F32 = (
+    0.5,
+    0.1666666567325592,
+    0.04166646674275398,
+    0.008333643898367882,
+    0.001393503276631236,
+    0.00019662303384393454,
+)
+
+
+def reduced(x: Value, offset: int) -> tuple[Value, Value, Value]:
+    """k + offset in the last bits of a number, and r = x - k log 2 as a pair."""
+    rounder = format_of(x).rounder + offset
+    shifted = fma(x, LOG2_E, rounder)
+    k = shifted - rounder
+    ln2, ln2_rest = chosen(x, LN2_F64, LN2_F32)
+    whole = fma(k, -ln2, x)  # exact
+    r = fma(k, -ln2_rest, whole)
+    return shifted, r, fma(k, -ln2_rest, whole - r)
+
+
+def power_of_two(shifted: Value) -> Value:
+    """2^k, of k + bias in the last bits of a number."""
+    form = format_of(shifted)
+    return (shifted.bits(form.integer) << form.mantissa).bits(shifted.element)
+
+
+def half_expm1(x: Value) -> Value:
+    """(e^x - 1) / 2, to 0.6 ulp, for x where that is finite and between -700 and 710.
+
+    exp(r) is the pair high + low, so that 2^k high - 1 is exact wherever the difference cancels.
+    """
+    shifted, r, rest = reduced(x, format_of(x).bias - 1)
+    high, low = quick_sum(x.like(1.0), r)
+    low = low + fma(r * r, polynomial(r, chosen(x, PAIR_F64, PAIR_F32)), rest)
+    half = power_of_two(shifted)
+    return fma(half, low, fma(half, high, -0.5))
 
 
 @kernel
@@ -59,11 +115,31 @@ def exp(x: Value) -> Value:
     """e^x: 2^k e^r with r = x - k log 2."""
     low, high, tiny = chosen(x, (-746.0, 710.0, -708.0), (-104.0, 89.0, -87.0))
     x = clamped(x, low, high)
-    rounder = rounder_of(x)
-    shifted = fma(x, LOG2_E, rounder)
-    k = shifted - rounder
-    ln2, ln2_rest = chosen(x, LN2_F64, LN2_F32)
-    r = fma(k, -ln2_rest, fma(k, -ln2, x))
+    shifted, r, _ = reduced(x, format_of(x).bias - 1)
     coefficients = [2.0 * c for c in chosen(x, EXP_F64, EXP_F32)]
     y = 2.0 + fma(r * r, polynomial(r, coefficients), r + r)
     return scaled(y, shifted, x < tiny)
+
+
+@kernel
+def expm1(x: Value) -> Value:
+    """e^x - 1."""
+    low, high, tiny = chosen(x, (-50.0, 710.0, 2.0**-54), (-30.0, 89.0, 2.0**-25))
+    half = half_expm1(clamped(x, low, high))
+    return select(fabs(x) < tiny, x, half + half)
+
+
+@kernel
+def logistic(x: Value) -> Value:
+    """1 / (1 + e^-x), the sigmoid: of e = e^-|x|, 1 / (1 + e) or e / (1 + e)."""
+    limit, tiny = chosen(x, (-746.0, -708.0), (-104.0, -87.0))
+    form = format_of(x)
+    down = clamped_below(-fabs(x), limit)
+    shifted, r, _ = reduced(down, form.bias)
+    small = down < tiny
+    lift = form.bias - 1
+    bits = shifted.bits(form.integer)
+    scale = (select(small, bits + lift, bits) << form.mantissa).bits(x.element)
+    e = fma(scale, fma(r * r, polynomial(r, chosen(x, EXP_F64, EXP_F32)), r), scale)
+    y = quotient(select(x < 0.0, e, 1.0), x.like(1.0), select(small, 0.0, e))
+    return select(small & (x < 0.0), y * 2.0**-lift, y)

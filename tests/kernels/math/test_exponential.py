@@ -5,6 +5,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from funcgrad.kernels.math import exponential
 from tests.kernels.math.harness import Row, cases, check_row, check_special, everything, mixture, name_of, near, numbers
@@ -19,6 +20,25 @@ ROWS = [
         numpy=np.exp,
         jax="jax.numpy.exp",
     ),
+    Row(
+        kernel=exponential.expm1,
+        reference=mpmath.expm1,
+        samples=mixture(
+            numbers(-50, 710), numbers(-30, 89), numbers(-2, 2), everything(), near(709.7, 0.3466, -0.3466)
+        ),
+        timed=numbers(-5, 5),
+        numpy=np.expm1,
+        jax="jax.numpy.expm1",
+        precision=1200,
+    ),
+    Row(
+        kernel=exponential.logistic,
+        reference=lambda x: 1 / (1 + mpmath.exp(-x)),
+        samples=mixture(numbers(-746, 40), numbers(-104, 20), numbers(-5, 5), everything(), near(-745.1, -708)),
+        timed=numbers(-5, 5),
+        numpy=expit,
+        jax="jax.nn.sigmoid",
+    ),
 ]
 
 
@@ -29,6 +49,8 @@ def test_kernel_against_mpmath_is_within_its_bound(row: Row, dtype: str) -> None
 
 SPECIAL: dict[str, list[tuple[Any, ...]]] = {
     "exp": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (NAN, NAN), (1e4, INF), (-1e4, 0.0)],
+    "expm1": [(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -1.0), (NAN, NAN), (1e4, INF), (-1e4, -1.0)],
+    "logistic": [(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (NAN, NAN), (1e4, 1.0), (-1e4, 0.0)],
 }
 
 

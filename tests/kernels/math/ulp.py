@@ -22,9 +22,9 @@ import tests.kernels.math
 from tests.kernels.math.harness import Row, compiled
 
 TABLE = Path(__file__).parents[3] / "benchmarks" / "micro" / "kernels.json"
-# Elements of a timed call: they fit the first cache.
-COUNT = 1024
-REPEATS, ROUNDS = 200, 9
+# Elements of a timed call: they fit the second cache, and the cost of a call does not count.
+COUNT = 16384
+REPEATS, ROUNDS = 20, 15
 
 
 def all_rows() -> list[Row]:
@@ -58,7 +58,7 @@ def jax_call(name: str, xs: tuple[np.ndarray, ...]) -> Callable[[], Any] | None:
     module, _, attribute = name.rpartition(".")
     function = jax.jit(getattr(importlib.import_module(module), attribute))
     # As many elements that the cost of a call does not count.
-    arrays = [jax.numpy.asarray(np.tile(x, 64)) for x in xs]
+    arrays = [jax.numpy.asarray(np.tile(x, 4)) for x in xs]
     function(*arrays).block_until_ready()
     return lambda: function(*arrays).block_until_ready()
 
@@ -75,16 +75,17 @@ def measure(row: Row, dtype: str, points: int) -> dict[str, Any]:
         "at": [float(x[worst]) for x in xs],
     }
     operands = row.timed(np.random.default_rng(1), COUNT, np.dtype(dtype))
-    run = compiled(row.kernel, dtype, row.operands, 8).run
+    width = 64 // np.dtype(dtype).itemsize
+    run = compiled(row.kernel, dtype, row.operands, width).run
     y = np.empty(COUNT, dtype)
     addresses = [x.ctypes.data for x in (*operands, y)]
     line["ns"] = round(nanoseconds(lambda: run(*addresses, COUNT), REPEATS), 3)
     if row.numpy is not None:
         with np.errstate(all="ignore"):
-            line["ns_numpy"] = round(nanoseconds(lambda: row.numpy(*operands), 20), 3)
+            line["ns_numpy"] = round(nanoseconds(lambda: row.numpy(*operands), 10), 3)
     call = jax_call(row.jax, operands) if row.jax is not None else None
     if call is not None:
-        line["ns_jax"] = round(nanoseconds(call, 5) / 64, 3)
+        line["ns_jax"] = round(nanoseconds(call, 5) / 4, 3)
     return line
 
 
