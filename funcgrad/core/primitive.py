@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ class Primitive:
     """
 
     __slots__ = (
+        "__weakref__",
         "abstract",
         "batch",
         "derivatives",
@@ -79,10 +81,14 @@ class Primitive:
         self.inline = inline
         self.derivatives = derivatives
         self.structural = structural
+        declared.add(self)
 
     def __repr__(self) -> str:
         return self.name
 
+
+# All primitives that there are, for those who look on while they are applied.
+declared: weakref.WeakSet[Primitive] = weakref.WeakSet()
 
 NO_PARAMS: dict[str, Any] = {}
 

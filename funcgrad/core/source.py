@@ -46,9 +46,14 @@ internal_files = _InternalFiles()
 
 
 class _Replay(threading.local):
-    """The forward equation whose rule is running in this thread, so that what the rule records keeps its place."""
+    """The forward equation whose rule is running in this thread, so that what the rule records keeps its place.
+
+    Attributes:
+        always: Whether somebody looks on, and wants the place where nothing is recorded, too.
+    """
 
     place: Place | None = None
+    always: bool = False
 
 
 replay = _Replay()

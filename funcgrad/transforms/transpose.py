@@ -49,7 +49,7 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
     """
     if recording.samples:
         recording.check_captured()
-    nested = recording.nested
+    nested = recording.nested or replay.always
     outer = begin_replay() if nested else None
     ct: Any
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import funcgrad
-from tests.tolerances import ADJOINT, DIFFERENCES, tolerance
+from funcgrad.testing.tolerances import ADJOINT, DIFFERENCES, tolerance
 
 
 def outputs(y: Any) -> list[Any]:

@@ -19,13 +19,13 @@ from funcgrad.core.avals import get_aval
 from funcgrad.core.jaxpr import check_jaxpr, recording_to_jaxpr
 from funcgrad.core.primitive import Primitive
 from funcgrad.core.tracing import Recording
+from funcgrad.testing.flat import directions, is_inexact, tangent_function
+from funcgrad.testing.laws import close, pullback_is_adjoint, tangent_equals_differences
+from funcgrad.testing.tolerances import VALUE
 from funcgrad.transforms.evaluate import evaluate, record_abstract
-from funcgrad.transforms.jvp import jvp
-from funcgrad.transforms.transpose import pull_back, vjp
 from funcgrad.transforms.vmap import evaluate_batched
 from tests.primitives import specs
 from tests.spec import Spec
-from tests.tolerances import ADJOINT, DIFFERENCES, VALUE, tolerance
 
 
 def rows() -> list[Spec]:
@@ -45,13 +45,9 @@ def outputs(f: Any, args: Any) -> list[Any]:
     return list(y) if isinstance(y, (tuple, list)) else [y]
 
 
-def inexact(x: Any) -> bool:
-    return get_aval(x).dtype.kind in "fc"
-
-
 def flat(row: Spec, args: Any) -> tuple[Any, list[Any]]:
     """The row's function of its inexact arguments alone, as the loops want it, and those arguments."""
-    positions = [i for i, x in enumerate(args) if inexact(x)]
+    positions = [i for i, x in enumerate(args) if is_inexact(x)]
 
     def f(*xs: Any) -> list[Any]:
         full = list(args)
@@ -60,20 +56,6 @@ def flat(row: Spec, args: Any) -> tuple[Any, list[Any]]:
         return outputs(row.function, full)
 
     return f, [args[i] for i in positions]
-
-
-def direction(rng: Any, x: Any) -> Any:
-    t = rng.uniform(-1, 1, x.shape)
-    if x.dtype.kind == "c":
-        t = t + 1j * rng.uniform(-1, 1, x.shape)
-    return np.asarray(t).astype(x.dtype)
-
-
-def close(a: Any, b: Any, table: dict[str, float], *context: Any) -> None:
-    a, b = np.asarray(a), np.asarray(b)
-    assert a.shape == b.shape
-    scale = max([1.0, *[float(np.max(np.abs(x), initial=0.0)) for x in (a, b, *context)]])
-    np.testing.assert_allclose(a, b, rtol=0, atol=tolerance(table, a, b) * scale)
 
 
 def law(test: Any) -> Any:
@@ -119,21 +101,6 @@ def test_abstract_any_input_is_what_comes_out(row: Spec, dtype: Any, data: Any) 
         np.testing.assert_array_equal(a, b)
 
 
-def central(f: Any, xs: Any, ts: Any) -> list[Any]:
-    """Directional derivative by central differences in double precision, extrapolated twice (Richardson)."""
-    wide = [np.asarray(x).astype(np.result_type(x.dtype, np.float64)) for x in xs]
-
-    def difference(h: float) -> list[Any]:
-        up = f(*[x + h * t for x, t in zip(wide, ts, strict=True)])
-        down = f(*[x - h * t for x, t in zip(wide, ts, strict=True)])
-        return [(np.asarray(a) - np.asarray(b)) / (2 * h) for a, b in zip(up, down, strict=True)]
-
-    d1, d2, d4 = difference(4e-3), difference(2e-3), difference(1e-3)
-    first = [(4 * b - a) / 3 for a, b in zip(d1, d2, strict=True)]
-    second = [(4 * b - a) / 3 for a, b in zip(d2, d4, strict=True)]
-    return [(16 * b - a) / 15 for a, b in zip(first, second, strict=True)]
-
-
 @pytest.mark.parametrize(("row", "dtype"), SMOOTH)
 @law
 @given(data=st.data())
@@ -141,27 +108,7 @@ def test_tangent_smooth_input_equals_differences_to_the_row_order(row: Spec, dty
     args = data.draw(row.arguments(dtype))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     f, xs = flat(row, args)
-    ts = [direction(rng, x) for x in xs]
-    for _ in range(row.order):
-        ys, y_dots = jvp(f, xs, ts)
-        for y, y_dot, reference in zip(ys, y_dots, central(f, xs, ts), strict=True):
-            if y_dot is None:
-                y_dot = np.zeros_like(y)
-            if inexact(y):
-                assert np.result_type(y_dot) == np.result_type(y)
-                close(y_dot, reference.astype(np.result_type(y)), DIFFERENCES, y)
-        f = tangent_function(f, ts)
-
-
-def tangent_function(f: Any, ts: Any) -> Any:
-    """x -> the tangents of f at x along fixed ts."""
-
-    def tangents(*xs: Any) -> list[Any]:
-        typed = [np.asarray(t).astype(get_aval(x).dtype) for t, x in zip(ts, xs, strict=True)]
-        ys, y_dots = jvp(f, xs, typed)
-        return [y if y_dot is None else y_dot for y, y_dot in zip(ys, y_dots, strict=True)]
-
-    return tangents
+    tangent_equals_differences(f, xs, directions(rng, xs), row.order)
 
 
 @pytest.mark.parametrize(("row", "dtype"), SMOOTH)
@@ -171,26 +118,7 @@ def test_pullback_any_direction_is_the_adjoint_of_the_tangent(row: Spec, dtype: 
     args = data.draw(row.arguments(dtype))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     f, xs = flat(row, args)
-    for order in range(row.order):
-        ts = [direction(rng, x) for x in xs]
-        ys, y_dots = jvp(f, xs, ts)
-        cts = [direction(rng, y) if inexact(y) else None for y in ys]
-        _, recording, out_ids = vjp(f, xs)
-        x_cts = pull_back(recording, out_ids, cts)
-        for x, x_ct in zip(xs, x_cts, strict=True):
-            if x_ct is not None:
-                assert np.shape(x_ct) == np.shape(x)
-                assert np.result_type(x_ct) == np.result_type(x)
-        forward = [(ct, y_dot) for ct, y_dot in zip(cts, y_dots, strict=True) if ct is not None and y_dot is not None]
-        backward = [(x_ct, t) for x_ct, t in zip(x_cts, ts, strict=True) if x_ct is not None]
-        left, right = pairing(forward), pairing(backward)
-        scale = max([1.0, *[float(np.sum(np.abs(a * b))) for a, b in forward + backward]])
-        assert abs(left - right) <= tolerance(ADJOINT, *xs) * scale, f"order {order + 1}"
-        f = tangent_function(f, ts)
-
-
-def pairing(pairs: Any) -> float:
-    return float(sum(np.sum(np.real(np.asarray(a, np.complex128) * b)) for a, b in pairs))
+    pullback_is_adjoint(f, xs, rng, row.order)
 
 
 @pytest.mark.parametrize(("row", "dtype"), CASES)
@@ -199,8 +127,7 @@ def pairing(pairs: Any) -> float:
 def test_batching_any_axes_is_the_stacked_loop(row: Spec, dtype: Any, data: Any) -> None:
     args = data.draw(row.arguments(dtype))
     size = data.draw(st.sampled_from([1, 3]))
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    dims = [data.draw(st.sampled_from([None, *range(np.ndim(x) + 1)])) if inexact(x) else None for x in args]
+    dims = [data.draw(st.sampled_from([None, *range(np.ndim(x) + 1)])) if is_inexact(x) else None for x in args]
     if all(dim is None for dim in dims):
         return
     jaxpr = record_abstract("vmap", lambda *xs: outputs(row.function, xs), [get_aval(x) for x in args])
@@ -210,7 +137,6 @@ def test_batching_any_axes_is_the_stacked_loop(row: Spec, dtype: Any, data: Any)
         column = [x, *[other[i] if np.shape(other[i]) == np.shape(x) else x for other in others]]
         columns.append([x] * size if dim is None else column)
         batches.append(x if dim is None else np.stack(column, axis=dim))
-    del rng
     ys, y_dims = evaluate_batched(jaxpr, size, batches, dims)
     loop = [evaluate(jaxpr, list(one)) for one in zip(*columns, strict=True)]
     for i, (y, dim) in enumerate(zip(ys, y_dims, strict=True)):
@@ -227,12 +153,7 @@ def test_derivatives_recorded_without_values_equal_eager(row: Spec, dtype: Any, 
     args = data.draw(row.arguments(dtype))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     f, xs = flat(row, args)
-    ts = [direction(rng, x) for x in xs]
-
-    def forward(*values: Any) -> list[Any]:
-        ys, y_dots = jvp(f, values, ts)
-        return [y if y_dot is None else y_dot for y, y_dot in zip(ys, y_dots, strict=True)]
-
+    forward = tangent_function(f, directions(rng, xs))
     jaxpr = record_abstract("jit", forward, [get_aval(x) for x in xs])
     check_jaxpr(jaxpr)
     for a, b in zip(evaluate(jaxpr, xs), forward(*xs), strict=True):
