@@ -25,7 +25,7 @@ FLOORS = {
     "compiler": 5,
     "numpy": 5,
     "scipy": 5,
-    "lax": 5,
+    "lax": 7,
     "nn": 5,
     "api": 6,
     "tree": 6,
@@ -97,7 +97,8 @@ def test_imports_inside_functions_are_heavy_ones(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     found = {name for function in functions for node in ast.walk(function) for name in imported_by(node)}
-    light = {name for name in found if name.split(".")[0] not in HEAVY and not name.startswith("funcgrad.kernels")}
+    deferred = ("funcgrad.kernels", "funcgrad.compiler")  # what is wanted only once something is compiled
+    light = {name for name in found if name.split(".")[0] not in HEAVY and not name.startswith(deferred)}
     assert not light, f"{file_id(path)} imports inside a function: {sorted(light)}"
 
 

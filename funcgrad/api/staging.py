@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import time
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from funcgrad.api.arguments import argument_path, native, run
+from funcgrad.api.programs import Program, compiling_is_off, forgetting
 from funcgrad.api.results import fresh
 from funcgrad.api.surroundings import Same, has_state, state_of, static_key
 from funcgrad.api.transformed import P, Transformed
@@ -25,8 +27,6 @@ from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten
 from funcgrad.transforms.call import jit_p
 
 R = TypeVar("R")
-_Program: TypeAlias = tuple[Jaxpr, list[Any], TreeDef]
-
 # So often may what a function uses change before the user hears that it is recorded anew each time.
 _MANY_CHANGES = 5
 # Programs keep the objects alive that they were recorded with.
@@ -38,44 +38,73 @@ class RetracingWarning(UserWarning):
 
 
 class _jit(Transformed[P, R]):
-    options = ("static_argnums", "static_argnames")
+    options = ("static_argnums", "static_argnames", "compile")
     static_argnums: tuple[int, ...]
     static_argnames: tuple[str, ...]
+    compile: str
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         super().__init__(function, **options)
         check_static(self)
         # By the arguments' signature: the program, and the state of everything around in which it was recorded.
-        self._programs: dict[Hashable, tuple[tuple[Any, ...], _Program]] = {}
+        self._programs: dict[Hashable, tuple[tuple[Any, ...], Program]] = {}
+        self._shortcut: Callable[[tuple[Any, ...]], Any] | None = None
         self._changes = 0
         self._warned = False
+        forgetting.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        shortcut = self._shortcut
+        if shortcut is not None and not kwargs:
+            try:
+                y = shortcut(args)
+            except (ArithmeticError, LookupError, RuntimeError, TypeError):
+                y = NotImplemented  # the general way will say what is wrong
+            if y is not NotImplemented:
+                return y
+        return self._general_call(args, kwargs)
+
+    def _general_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = _Call(self, args, kwargs)
         known = self._programs.get(call.key)
+        traced = any(isinstance(x, Tracer) for x in call.arrays)
         if known is not None and known[0] == call.state:
             program = known[1]
         else:
             if known is not None:
                 self._note_change()
-            if not any(isinstance(x, Tracer) for x in call.arrays):
+            if not traced:
                 return self._first_call(call)
             program = self._record_nested(call)
-        jaxpr, constants, out_tree = program
-        ys = bind(jit_p, *constants, *call.arrays, jaxpr=jaxpr, name=name_of(self.function))
-        return tree_unflatten(out_tree, fresh(ys, [*call.arrays, *constants]))
+        if traced:
+            ys = bind(jit_p, *program.constants, *call.arrays, jaxpr=program.jaxpr, name=program.name)
+            return tree_unflatten(program.out_tree, fresh(ys, [*call.arrays, *program.constants]))
+        if program.executable is None and not program.failure and not compiling_is_off():
+            program.compile()
+        if not (kwargs or call.static_args or call.static_kwargs or len(call.positions) < len(call.leaves)):
+            self._shortcut = program.shortcut(args, [self.function])
+        return tree_unflatten(program.out_tree, program.results(call.arrays))
 
     def _first_call(self, call: _Call) -> Any:
         """Record with the values at hand, and return the result that came out on the way."""
+        start = time.perf_counter()
         recording, outs, out_tree = _record(self, call, call.arrays, abstract=False)
         try:
-            _, constants, _ = self._keep(call, recording, outs, out_tree)
+            program = self._keep(call, recording, outs, out_tree)
             values = [recording.lower(y)[0] for y in outs]
         finally:
             recording.close()
-        return tree_unflatten(out_tree, fresh(values, [*call.arrays, *constants]))
+        result = tree_unflatten(out_tree, fresh(values, [*call.arrays, *program.constants]))
+        del recording, outs, values
+        program.seconds["record"] = time.perf_counter() - start
+        program.calls = 1
+        if not compiling_is_off():
+            program.find_known()
+            if self.compile == "now" and self._programs.get(call.key, (None, None))[1] is program:
+                program.compile()
+        return result
 
-    def _record_nested(self, call: _Call) -> _Program:
+    def _record_nested(self, call: _Call) -> Program:
         """Record inside another recording: with the innermost values where all are there."""
         values = [_innermost(x) for x in call.arrays]
         around = next((_outermost(x) for x in call.arrays if isinstance(_innermost(x), ShapedArray)), None)
@@ -87,7 +116,7 @@ class _jit(Transformed[P, R]):
         finally:
             recording.close()
 
-    def _keep(self, call: _Call, recording: Recording, outs: list[Any], out_tree: TreeDef) -> _Program:
+    def _keep(self, call: _Call, recording: Recording, outs: list[Any], out_tree: TreeDef) -> Program:
         """The program of a recording, kept for further calls where it serves them."""
         jaxpr = recording_to_jaxpr(recording, outs)
         # Constants become the first inputs: each call passes captured arrays by reference, unless one has been written
@@ -99,13 +128,16 @@ class _jit(Transformed[P, R]):
             if not same:
                 written.append(v)
         closed = Jaxpr([v for v, _ in jaxpr.constants] + list(jaxpr.inputs), [], jaxpr.equations, jaxpr.outputs)
+        program = Program(name_of(self.function), closed, constants, out_tree)
         if recording.guards:
+            program.failure = "a Python branch, loop or index depends on a traced value"
             self._warn(
                 read_source(recording.guards[0]),
                 "a Python branch, loop or index there depends on a traced value.",
                 "np.where, or the argument in static_argnums; the results are right either way.",
             )
         elif written:
+            program.failure = "it writes to an array that it has used before"
             self._warn(
                 next(eqn.source for eqn in jaxpr.equations if written[0] in eqn.inputs),
                 "it writes to an array that it has used before.",
@@ -114,8 +146,13 @@ class _jit(Transformed[P, R]):
         elif not any(isinstance(value, Tracer) for value in constants):
             if len(self._programs) >= _MOST_PROGRAMS:
                 del self._programs[next(iter(self._programs))]
-            self._programs[call.key] = (call.state, (closed, constants, out_tree))
-        return closed, constants, out_tree
+            self._programs[call.key] = (call.state, program)
+        return program
+
+    def forget(self) -> None:
+        """Drop all programs."""
+        self._programs.clear()
+        self._shortcut = None
 
     def _note_change(self) -> None:
         self._changes += 1
@@ -299,18 +336,24 @@ def _record(
 
 
 def jit(
-    f: Callable[P, R], static_argnums: int | Sequence[int] = (), static_argnames: str | Sequence[str] = ()
+    f: Callable[P, R],
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    *,
+    compile: Literal["second", "now"] = "second",
 ) -> Callable[P, R]:
-    """A function that is recorded once per signature, and then runs from the recording.
+    """A function that is recorded once per signature, compiled, and from then on runs as one native function.
 
-    The first call records with the values at hand and returns NumPy's own result. A signature is made of the
-    arguments' trees, shapes, dtypes and weak types, and of the static arguments' values. A function that reads
-    values in Python (`if x > 0`) still gives right answers: it is recorded anew at each call, with one warning.
+    The first call records with the values at hand and returns NumPy's own result; the second compiles. A signature
+    is made of the arguments' trees, shapes, dtypes and weak types, and of the static arguments' values. A function
+    that reads values in Python (`if x > 0`) still gives right answers: it is recorded anew at each call, with one
+    warning.
 
     Args:
         f: Any function of trees of arrays; strings, functions and bools among its leaves are static by themselves.
         static_argnums: Positions of arguments that are Python values to f, not arrays; they must be hashable.
         static_argnames: The same by parameter name.
+        compile: "second": at the second call with a signature. "now": at the first.
 
     Returns:
         A function with f's signature.
@@ -325,7 +368,13 @@ def jit(
     """
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return _jit(f, static_argnums=numbers, static_argnames=names)
+    if compile not in ("second", "now"):
+        raise ArgumentError(
+            message(
+                f"jit got compile={compile!r}.", where=caller(), fix='compile="second" (at the second call) or "now".'
+            )
+        )
+    return _jit(f, static_argnums=numbers, static_argnames=names, compile=compile)
 
 
 class _make_jaxpr(Transformed[P, Jaxpr]):

@@ -74,6 +74,16 @@ def static_key(x: Any) -> Hashable:
     return type(x), x.hex() if type(x) is float else x
 
 
+def is_plain(kind: type) -> bool:
+    """Whether values of a type are compared as such."""
+    return kind in _PLAIN
+
+
+def is_opaque(x: Any) -> bool:
+    """Whether x counts by identity alone."""
+    return isinstance(x, _OPAQUE) or type(x) is Tracer
+
+
 def has_state(x: Any) -> bool:
     """Whether x is an object whose attributes can be seen."""
     return not isinstance(x, _OPAQUE) and hasattr(x, "__dict__")

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from funcgrad.compiler import runtime
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import Buffer, Call, Check, Nest, Step
 from funcgrad.compiler.nests import NestEmitter
+from funcgrad.compiler.python_step import PythonStep
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Builder, Module, Value, constant_text
 
 ATTRIBUTES = """
@@ -20,6 +22,8 @@ attributes #0 = { alwaysinline nounwind willreturn memory(none) "prefer-vector-w
 attributes #1 = { noinline nounwind "prefer-vector-width"="512" }
 attributes #2 = { nounwind "prefer-vector-width"="512" }
 """
+# The status of a program that NumPy is to evaluate in its place.
+REEVALUATE = 1
 PARAMETERS = "ptr noalias %inputs, ptr noalias %outputs, ptr noalias %workspace"
 ARGUMENTS = "ptr %inputs, ptr %outputs, ptr %workspace"
 
@@ -63,6 +67,15 @@ class Scope:
             self.prologue.append(f"  {name} = load ptr, ptr {name}.slot, align 8, !invariant.load !0")
         return name
 
+    def element_pointer(self, buffer: Buffer, offset: Affine) -> str:
+        """The pointer to an element of a buffer."""
+        if not offset.terms and not offset.offset:
+            return self.pointer(buffer)
+        name, place = self.builder.name(), self.affine(offset, {})
+        kind = f"[{buffer.dtype.itemsize} x i8]"
+        self.builder.do(f"{name} = getelementptr {kind}, ptr {self.pointer(buffer)}, i64 {place.text}")
+        return name
+
     def allocate(self, element: str, count: int = 1) -> str:
         """A place on the stack."""
         name = self.builder.name()
@@ -99,14 +112,18 @@ class ProgramEmitter:
         self.module = Module()
         self.globals: dict[Buffer, str] = {}
         self.number = 0
+        self.python_steps: list[PythonStep] = []
 
     def program(self, steps: Sequence[Step], name: str = "program") -> None:
         """Add `i32 name(ptr inputs, ptr outputs, ptr workspace)`: 0, or not 0 where NumPy has to say what is wrong."""
         scope = Scope(self.module, self.globals)
         self.steps(steps, scope)
         head = f"define i32 @{name}({PARAMETERS})"
-        fail = "\nfail:\n  ret i32 1" if any("label %fail" in line for line in scope.builder.lines) else ""
-        self.module.functions[name] = scope.text(head, "#2", "ret i32 0" + fail)
+        end = "ret i32 0"
+        for label, status in (("fail", REEVALUATE), ("stopped", runtime.FALLBACK_FAILED)):
+            if any(f"label %{label}" in line for line in scope.builder.lines):
+                end += f"\n{label}:\n  ret i32 {status}"
+        self.module.functions[name] = scope.text(head, "#2", end)
 
     def steps(self, steps: Sequence[Step], scope: Scope) -> None:
         """Emit steps one after the other."""
@@ -117,6 +134,8 @@ class ProgramEmitter:
                 self.check(step, scope)
             elif type(step) is Call:
                 step.emit(self, scope, step)
+            elif type(step) is PythonStep:
+                self.python_step(step, scope)
             else:
                 raise TypeError(f"no such step: {step!r}")
 
@@ -147,14 +166,33 @@ class ProgramEmitter:
         b.do(f"br i1 {bad}, label %fail, label %{onward}, !prof !1")
         b.start(onward)
 
+    def python_step(self, step: PythonStep, scope: Scope) -> None:
+        """Emit a call into Python, with a table of pointers to operands and results."""
+        b, tensors = scope.builder, (*step.operands, *step.results)
+        table = scope.allocate("ptr", len(tensors))
+        for k, x in enumerate(tensors):
+            assert x.buffer is not None
+            place, pointer = b.name(), scope.element_pointer(x.buffer, x.offset)
+            b.do(f"{place} = getelementptr ptr, ptr {table}, i64 {k}")
+            b.do(f"store ptr {pointer}, ptr {place}")
+        self.module.declare("declare i32 @fg_fallback(i64, i32, ptr)")
+        number, status, good, onward = b.name(), b.name(), b.name(), b.label("onward")
+        b.do(f"{number} = load i64, ptr @fg_program")
+        b.do(f"{status} = call i32 @fg_fallback(i64 {number}, i32 {len(self.python_steps)}, ptr {table})")
+        b.do(f"{good} = icmp eq i32 {status}, 0")
+        b.do(f"br i1 {good}, label %{onward}, label %stopped")
+        b.start(onward)
+        self.python_steps.append(step)
+
     def text(self) -> str:
         """The module as LLVM reads it."""
         constants = [
             f"{symbol} = internal unnamed_addr constant {_array_text(buffer)}, align 64"
             for buffer, symbol in self.globals.items()
         ]
+        program = "@fg_program = global i64 0" if self.python_steps else ""
         metadata = '!0 = !{}\n!1 = !{!"branch_weights", i32 1, i32 100000}\n'
-        return "\n".join([*constants, self.module.text(), ATTRIBUTES, metadata])
+        return "\n".join([*constants, program, self.module.text(), ATTRIBUTES, metadata])
 
 
 def _array_text(buffer: Buffer) -> str:

@@ -85,9 +85,7 @@ class NestEmitter:
         """The counters that an expression depends on, as bits."""
         known = self._axes.get(id(x))
         if known is None:
-            if type(x) is Load and type(x.index) is Affine:
-                known = _bits(x.index)
-            elif type(x) is Counter:
+            if (type(x) is Load and type(x.index) is Affine) or type(x) is Counter:
                 known = _bits(x.index)
             else:
                 known = 0
@@ -120,8 +118,8 @@ class NestEmitter:
 
     def emit(self) -> None:
         """Emit the nest."""
-        for x in self.sums:
-            x.prepare()
+        for total in self.sums:
+            total.prepare()
         if self.nest.points:
             self._block(0)
 
@@ -131,18 +129,18 @@ class NestEmitter:
         for x in self._levels[level]:
             for copy in range(self.copies if self.is_vector(x) else 1):
                 frame[id(x), copy] = self._compute(x, copy)
-        for x in self.sums:
-            if x.level == level:
-                x.begin()
+        for total in self.sums:
+            if total.level == level:
+                total.begin()
         if level == self.depth:
             self._statements()
         elif self.order[level] == self.vector:
             self._vector_loops(level)
         else:
             self._loop(level, 0, self.nest.extents[self.order[level]], 1)
-        for x in self.sums:
-            if x.level == level:
-                x.end()
+        for total in self.sums:
+            if total.level == level:
+                total.end()
 
     def _loop(self, level: int, start: int, count: int, step: int) -> None:
         """`count` rounds of the loop at a level, its counter beginning at `start`."""

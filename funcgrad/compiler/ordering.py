@@ -256,7 +256,8 @@ def _fits_across(nest: Nest, vector: int, inside: list[int]) -> bool:
     """Whether to sum across rows with the results in registers, since what is read stays in the cache."""
     footprint = 0
     for buffer, index, stored in accesses(nest):
-        if not stored and type(index) is Affine and index.coefficient(vector):
-            if any(index.coefficient(axis) for axis in inside):
-                footprint = max(footprint, buffer.nbytes)
+        if stored or type(index) is not Affine or not index.coefficient(vector):
+            continue
+        if any(index.coefficient(axis) for axis in inside):
+            footprint = max(footprint, buffer.nbytes)
     return footprint <= _CACHE

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from funcgrad.compiler import runtime
 from funcgrad.compiler.loops import Buffer, Step
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.avals import ShapedArray
@@ -37,14 +38,22 @@ class PythonStep(Step):
         """The results."""
         return (y.buffer for y in self.results if y.buffer is not None)
 
-    def run(self, xs: Sequence[np.ndarray[Any, Any]], ys: Sequence[np.ndarray[Any, Any]]) -> None:
-        """Compute the results of contiguous operands."""
-        operands = [_native(x, atom.aval) for x, atom in zip(xs, self.eqn.inputs, strict=True)]
+    def run(self, table: int) -> None:
+        """Compute the results.
+
+        Args:
+            table: The address of a table of pointers to operands and results.
+        """
+        tensors = (*self.operands, *self.results)
+        pointers = runtime.pointers_at(table, len(tensors))
+        arrays = [runtime.array_at(p, x.shape, x.dtype) for p, x in zip(pointers, tensors, strict=True)]
+        count = len(self.operands)
+        xs = [_native(x, atom.aval) for x, atom in zip(arrays[:count], self.eqn.inputs, strict=True)]
         with np.errstate(all="ignore"):
-            results = self.eqn.primitive.implementation(*operands, **self.eqn.params)
+            results = self.eqn.primitive.implementation(*xs, **self.eqn.params)
         if not self.eqn.primitive.multiple_results:
             results = (results,)
-        for y, result in zip(ys, results, strict=True):
+        for y, result in zip(arrays[count:], results, strict=True):
             y[...] = result
 
 

@@ -1,0 +1,175 @@
+"""What `jit` keeps for one signature: the jaxpr, the arrays around it, and native code once it has been compiled."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import sys
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from funcgrad.api import calling
+from funcgrad.api.results import fresh
+from funcgrad.core.avals import ShapedArray
+from funcgrad.core.errors import message
+from funcgrad.core.jaxpr import Jaxpr
+from funcgrad.core.primitive import bind
+from funcgrad.core.tree import TreeDef, tree_unflatten
+from funcgrad.transforms.call import jit_p
+
+if TYPE_CHECKING:
+    from funcgrad.compiler.pipeline import Executable
+
+
+# All jitted functions, so that they can be told to forget.
+forgetting: weakref.WeakSet[Any] = weakref.WeakSet()
+_off: contextvars.ContextVar[bool] = contextvars.ContextVar("jit is off", default=False)
+
+
+def compiling_is_off() -> bool:
+    """Whether `disable_jit` is in force."""
+    return _off.get()
+
+
+@contextlib.contextmanager
+def disable_jit() -> Iterator[None]:
+    """Within it jitted functions are not compiled, and compiled ones are not used: NumPy evaluates everything.
+
+    Example:
+        >>> with funcgrad.disable_jit():
+        ...     funcgrad.jit(lambda x: 2 * x)(1.5)
+        3.0
+    """
+    token = _off.set(True)
+    try:
+        yield
+    finally:
+        _off.reset(token)
+
+
+class CompilationWarning(RuntimeWarning):
+    """A jitted function could not be compiled; it is evaluated by NumPy."""
+
+
+class Program:
+    """One signature of a jitted function.
+
+    Attributes:
+        name: The function's name.
+        jaxpr: Closed; captured arrays are its first inputs.
+        constants: The captured arrays.
+        out_tree: The structure of the result.
+        calls: How often it has been called.
+        seconds: What recording and compiling took.
+        failure: Why it is not compiled, if it cannot be.
+    """
+
+    def __init__(self, name: str, jaxpr: Jaxpr, constants: list[Any], out_tree: TreeDef) -> None:
+        self.name = name
+        self.jaxpr = jaxpr
+        self.constants = constants
+        self.out_tree = out_tree
+        self.calls = 0
+        self.seconds: dict[str, float] = {}
+        self.failure = ""
+        self.executable: Executable | None = None
+        self._known: dict[int, Any] = {}
+        self._captured = constants
+
+    def find_known(self) -> None:
+        """Note which constants nobody else holds, so that they are what they are for good.
+
+        To be called when the recording is gone, with no other references to the constants about.
+        """
+        from funcgrad.compiler.simplify import is_uniform
+
+        for k in range(len(self.constants)):
+            if _is_private(self.constants, k) and is_uniform(self.constants[k]):
+                self._known[k] = self.constants[k]
+
+    def compile(self) -> None:
+        """Make native code, now; if that fails, NumPy goes on."""
+        from funcgrad.compiler import pipeline, simplify
+
+        start = time.perf_counter()
+        try:
+            jaxpr = simplify.with_known(self.jaxpr, self._known)
+            self.executable = pipeline.executable(jaxpr)
+            self._captured = [x for k, x in enumerate(self.constants) if k not in self._known]
+        except Exception as error:
+            self.failure = f"{type(error).__name__}: {error}"
+            text = message(
+                f"jit({self.name}) cannot be compiled, and is evaluated by NumPy.",
+                why=self.failure,
+                fix="a report of this function; the results are right either way.",
+            )
+            warnings.warn(text, CompilationWarning, stacklevel=2)
+        self.seconds["compile"] = time.perf_counter() - start
+
+    def results(self, arrays: Sequence[Any]) -> list[Any]:
+        """The flat results, by native code if there is some."""
+        self.calls += 1
+        if self.executable is not None:
+            ys = self._native_results(arrays)
+            if ys is not None:
+                return ys
+        ys = bind(jit_p, *self.constants, *arrays, jaxpr=self.jaxpr, name=self.name)
+        return fresh(ys, [*arrays, *self.constants])
+
+    def _native_results(self, arrays: Sequence[Any]) -> list[Any] | None:
+        from funcgrad.compiler.runtime import ProgramError
+
+        assert self.executable is not None
+        avals = self.jaxpr.in_avals[len(self.constants) :]
+        try:
+            ys = self.executable.call(*self._captured, *arrays)
+            if ys is NotImplemented:
+                fitting = [_fitting(x, aval) for x, aval in zip(arrays, avals, strict=True)]
+                ys = self.executable.call(*map(_plain, self._captured), *fitting)
+        except ProgramError as error:
+            self.executable.stopped(error)
+            return None  # NumPy says what is wrong
+        if ys is NotImplemented:
+            return None
+        return [ys] if len(self.jaxpr.outputs) == 1 else list(ys)
+
+    def shortcut(self, args: tuple[Any, ...], functions: Sequence[Any]) -> Callable[[tuple[Any, ...]], Any] | None:
+        """A function of positional arguments that gives the result, or NotImplemented where this program is not it."""
+        if self.executable is None:
+            return None
+        flatten = calling.flattener(args)
+        count = len(self.jaxpr.outputs)
+        rebuild = calling.rebuilder(tree_unflatten(self.out_tree, [0.0] * count))
+        unchanged = calling.watcher(*functions)
+        if flatten is None or rebuild is None or unchanged is None:
+            return None
+        return calling.shortcut(self.executable.call, self._captured, flatten, unchanged, rebuild, count)
+
+
+def _is_private(values: list[Any], k: int) -> bool:
+    """Whether a list holds the only reference to an array's memory."""
+    # The list and the argument of getrefcount are two.
+    if type(values[k]) is not np.ndarray or sys.getrefcount(values[k]) > 2:
+        return False
+    owner = values[k]
+    while getattr(owner, "base", None) is not None:
+        if sys.getrefcount(owner.base) > 2:
+            return False
+        owner = owner.base
+    return True
+
+
+def _fitting(x: Any, aval: ShapedArray) -> Any:
+    """An argument as native code takes it."""
+    if aval.weak_type:
+        return x
+    return np.require(x, aval.dtype, ["C", "A"]) if aval.shape else np.asarray(x, aval.dtype)[()]
+
+
+def _plain(x: Any) -> Any:
+    return np.require(x, None, ["C", "A"]) if type(x) is np.ndarray and x.shape else x

@@ -1,0 +1,135 @@
+"""From a jaxpr to a function that computes it: all stages, one after the other."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.compiler import cache, entry, lowerings, native, runtime
+from funcgrad.compiler.emission import ProgramEmitter
+from funcgrad.compiler.fusion import Fusion, drop_dead
+from funcgrad.compiler.loops import Nest, Step, program_text
+from funcgrad.compiler.lowering import Lowering
+from funcgrad.compiler.planning import plan_workspace
+from funcgrad.compiler.simplify import simplified
+from funcgrad.core.avals import ShapedArray
+from funcgrad.core.jaxpr import Equation, Jaxpr, jaxpr_text
+from funcgrad.primitives.index import Index
+
+# Programs that do more than so many operations let other threads run Python meanwhile.
+_LONG = 200_000
+
+
+class Program:
+    """A simplified jaxpr on its way to native code, every stage of it to be looked at.
+
+    Attributes:
+        jaxpr: Simplified and closed.
+        steps: The loops.
+        fallbacks: Equations that call NumPy.
+        workspace: Bytes of temporaries.
+    """
+
+    def __init__(self, jaxpr: Jaxpr) -> None:
+        self.jaxpr = jaxpr
+        lowering = Lowering(Fusion())
+        lowering.program(self.jaxpr)
+        self.steps: list[Step] = drop_dead(lowering.fusion.steps)
+        self.fallbacks: list[Equation] = lowering.fallbacks
+        self.workspace = plan_workspace(self.steps)
+        emitter = ProgramEmitter(8 * native.vector_bytes())
+        emitter.program(self.steps)
+        self._module = emitter.text()
+        self._python_steps = emitter.python_steps
+
+    def loops(self) -> str:
+        """The loops as text."""
+        return program_text(self.steps)
+
+    def llvm(self) -> str:
+        """The module as text, its entry included."""
+        arguments = [_argument(v.aval) for v in self.jaxpr.inputs]
+        results = [_argument(x.aval) for x in self.jaxpr.outputs]
+        return self._module + entry.entry_text(arguments, results, self.workspace, release_gil=self._is_long())
+
+    def _is_long(self) -> bool:
+        work = sum(step.points for step in self.steps if type(step) is Nest)
+        return work > _LONG
+
+    def compile(self) -> Executable:
+        """Native code, from disk if it is there."""
+        text = canonical_text(self.jaxpr)
+        name = None if text is None else cache.key(text)
+        stored = None if name is None else cache.read(name)
+        if stored is not None:
+            return Executable(native.load(stored.code), [step.run for step in self._python_steps])
+        code = native.compile_module(self.llvm())
+        if name is not None:
+            cache.write(name, {"steps": len(self._python_steps)}, code)
+        return Executable(native.load(code), [step.run for step in self._python_steps])
+
+
+def executable(jaxpr: Jaxpr) -> Executable:
+    """Native code of a closed jaxpr, from disk if it is there; then nothing is even lowered."""
+    simple = simplified(jaxpr)
+    text = canonical_text(simple)
+    stored = None if text is None else cache.read(cache.key(text))
+    if stored is not None and not stored.header["steps"]:
+        return Executable(native.load(stored.code), ())
+    return Program(simple).compile()
+
+
+class Executable:
+    """Native code of a jaxpr.
+
+    Attributes:
+        call: Of flat arguments: the result, or a tuple of results unless there is just one; `NotImplemented` where
+            arguments are not exactly of the types compiled for (native, contiguous, aligned).
+    """
+
+    def __init__(self, library: native.Library, steps: Sequence[runtime.Step]) -> None:
+        self.call = entry.bind_entry(library)
+        if steps:
+            number = runtime.register(steps)
+            ctypes.c_int64.from_address(library.address("fg_program")).value = number
+            weakref.finalize(library, runtime.unregister, number)
+
+    def stopped(self, error: runtime.ProgramError) -> None:
+        """Raise what stopped a call, if it was Ctrl-C; anything else NumPy will say better."""
+        if error.args[0] == runtime.FALLBACK_FAILED:
+            try:
+                runtime.reraise()
+            except Exception:
+                return
+
+
+def _argument(aval: ShapedArray) -> entry.Argument:
+    if aval.weak_type:
+        return entry.Argument((), aval.dtype, "python")
+    return entry.Argument(aval.shape, aval.dtype, "array" if aval.shape else "scalar")
+
+
+# What a parameter of an equation may be, so that its text says all of it.
+_TELLING = (int, float, complex, str, bool, type(None), np.dtype, np.generic, Index)
+
+
+def canonical_text(jaxpr: Jaxpr) -> str | None:
+    """A text that two jaxprs share only if they are the same program; None where a text cannot say what it is."""
+    if not all(_tells(value) for eqn in jaxpr.equations for value in eqn.params.values()):
+        return None
+    return jaxpr_text(jaxpr)
+
+
+def _tells(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_tells, value))
+    if isinstance(value, Jaxpr):
+        return canonical_text(value) is not None
+    return isinstance(value, _TELLING)
+
+
+__all__ = ["Executable", "Program", "executable", "lowerings"]

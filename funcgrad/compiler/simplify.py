@@ -1,0 +1,137 @@
+"""The same jaxpr with less to do: calls dissolved, common subexpressions shared, dead equations dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from funcgrad.primitives import arithmetic, identity, structural
+from funcgrad.transforms.call import jit_p
+
+
+def with_known(jaxpr: Jaxpr, known: dict[int, np.ndarray[Any, Any]]) -> Jaxpr:
+    """The jaxpr without some inputs, whose values are the same number in all elements and known for good."""
+    equations, inputs = [], []
+    for number, v in enumerate(jaxpr.inputs):
+        if number in known:
+            scalar = Literal(known[number].flat[0])
+            equations.append(Equation(structural.broadcast_p, [scalar], [v], {"shape": v.aval.shape}))
+        else:
+            inputs.append(v)
+    return Jaxpr(inputs, jaxpr.constants, [*equations, *jaxpr.equations], jaxpr.outputs)
+
+
+def is_uniform(x: np.ndarray[Any, Any]) -> bool:
+    """Whether all elements are the same bits."""
+    if x.size == 0 or x.dtype.kind not in "fiub" or x.ndim == 0:
+        return False
+    bits = np.ascontiguousarray(x).view(f"u{x.dtype.itemsize}" if x.dtype.itemsize <= 8 else x.dtype)
+    return bool((bits == bits.flat[0]).all())
+
+
+def simplified(jaxpr: Jaxpr) -> Jaxpr:
+    """An equal jaxpr: nested calls inlined, equal equations once, equations that nobody needs not at all."""
+    rebuild = _Rebuild()
+    outputs = rebuild.jaxpr(jaxpr, {v: v for v in jaxpr.inputs})
+    return _without_dead(Jaxpr(jaxpr.inputs, jaxpr.constants, rebuild.equations, outputs))
+
+
+class _Rebuild:
+    """The equations so far, and which results are known already."""
+
+    def __init__(self) -> None:
+        self.equations: list[Equation] = []
+        self._known: dict[Hashable, list[Atom]] = {}
+        # Arrays that are one number in all elements.
+        self._uniform: dict[Atom, Literal] = {}
+
+    def jaxpr(self, jaxpr: Jaxpr, env: dict[Var, Atom]) -> list[Atom]:
+        """Append the equations of a jaxpr; returns what its outputs are now."""
+
+        def read(x: Atom) -> Atom:
+            return x if isinstance(x, Literal) else env[x]
+
+        for eqn in jaxpr.equations:
+            inputs = [read(x) for x in eqn.inputs]
+            env.update(zip(eqn.outputs, self._equation(eqn, inputs), strict=True))
+        return [read(x) for x in jaxpr.outputs]
+
+    def _equation(self, eqn: Equation, inputs: list[Atom]) -> list[Atom]:
+        if eqn.primitive is jit_p:
+            inner: Jaxpr = eqn.params["jaxpr"]
+            env: dict[Var, Atom] = dict(zip(inner.inputs, inputs, strict=True))
+            return self.jaxpr(inner, env)
+        inputs = self._scalars(eqn, inputs)
+        same = _identity(eqn, inputs)
+        if same is not None:
+            return [same]
+        key = _key(eqn, inputs)
+        known = None if key is None else self._known.get(key)
+        if known is None:
+            # Variables are assigned once, also where an inlined jaxpr is called twice.
+            outputs = [Var(v.aval) for v in eqn.outputs]
+            self.equations.append(Equation(eqn.primitive, inputs, outputs, eqn.params, eqn.place))
+            known = list(outputs)
+            if eqn.primitive in (structural.broadcast_p, structural.reshape_p):
+                scalar = inputs[0] if isinstance(inputs[0], Literal) else self._uniform.get(inputs[0])
+                if scalar is not None:
+                    self._uniform[outputs[0]] = scalar
+            if key is not None:
+                self._known[key] = known
+        return known
+
+    def _scalars(self, eqn: Equation, inputs: list[Atom]) -> list[Atom]:
+        """The operands with numbers for uniform arrays, where the others say what the shape is."""
+        if eqn.primitive.derivatives is None or not any(x in self._uniform for x in inputs):
+            return inputs
+        for k, x in enumerate(inputs):
+            others = [other.aval.shape for i, other in enumerate(inputs) if i != k]
+            if x in self._uniform and others and np.broadcast_shapes(*others) == eqn.outputs[0].aval.shape:
+                inputs = [*inputs[:k], self._uniform[x], *inputs[k + 1 :]]
+        return inputs
+
+
+def _key(eqn: Equation, inputs: list[Atom]) -> Hashable | None:
+    """What two equal equations have in common; None where it cannot be told."""
+    operands = tuple(
+        ("literal", x.aval, type(x.value), _bits(x.value)) if isinstance(x, Literal) else id(x) for x in inputs
+    )
+    key = (eqn.primitive, operands, tuple(eqn.params.items()))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _bits(value: Any) -> Hashable:
+    return np.asarray(value).tobytes()
+
+
+def _identity(eqn: Equation, inputs: list[Atom]) -> Atom | None:
+    """The operand that is the result, if there is one: x * 1, x / 1, a value that is only passed on."""
+    out = eqn.outputs[0].aval
+    if eqn.primitive is identity.stop_gradient_p:
+        return inputs[0]
+    if eqn.primitive in (arithmetic.multiply_p, arithmetic.divide_p):
+        for x, other in (inputs, inputs[::-1]) if eqn.primitive is arithmetic.multiply_p else (inputs,):
+            if isinstance(other, Literal) and other.value == 1 and _same_type(x, out):
+                return x
+    return None
+
+
+def _same_type(x: Atom, aval: Any) -> bool:
+    return x.aval.shape == aval.shape and x.aval.dtype == aval.dtype and x.aval.weak_type == aval.weak_type
+
+
+def _without_dead(jaxpr: Jaxpr) -> Jaxpr:
+    needed = {x for x in jaxpr.outputs if isinstance(x, Var)}
+    kept = []
+    for eqn in reversed(jaxpr.equations):
+        if any(v in needed for v in eqn.outputs):
+            kept.append(eqn)
+            needed.update(x for x in eqn.inputs if isinstance(x, Var))
+    return Jaxpr(jaxpr.inputs, jaxpr.constants, kept[::-1], jaxpr.outputs)
