@@ -67,7 +67,7 @@ def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
     return fma(x, horner(square, coefficients[1::2]), horner(square, coefficients[0::2]))
 
 
-def horner(x: Value, coefficients: Sequence[float]) -> Value:
+def horner(x: Value, coefficients: Sequence[Any]) -> Value:
     """c[0] + c[1] x + c[2] x^2 + ... by Horner's rule."""
     y = x.like(coefficients[-1])
     for c in reversed(coefficients[:-1]):

@@ -6,6 +6,8 @@ from funcgrad.kernels.assembly import Value, fabs, fma, kernel, select
 from funcgrad.kernels.math.arithmetic import chosen, format_of, polynomial, quick_sum, quotient
 
 LOG2_E = 1.4426950408889634
+LN2 = 0.6931471805599453
+LN2_SINGLE = float.fromhex("0x1.62e430p-1")
 # log 2 in two parts; the first has as many trailing zeros as k has bits.
 LN2_F64 = (float.fromhex("0x1.62e42fefa3800p-1"), float.fromhex("0x1.ef35793c76730p-45"))
 LN2_F32 = (float.fromhex("0x1.62e400p-1"), float.fromhex("0x1.7f7d1cf79abcap-20"))
@@ -57,6 +59,26 @@ def scaled(y: Value, shifted: Value, tiny: Value) -> Value:
     return select(tiny, y * 2.0**-lift, y)
 
 
+# (2^f - 1 - f log 2) / f^2 for |f| <= 1/2, with log 2 rounded; 2^f to 2^-55.6, and to 2^-28.3 for float32.
+EXP2_F64 = (
+    0.24022650695910108,
+    0.05550410866481688,
+    0.009618129107601073,
+    0.001333355814737255,
+    0.00015403530452397536,
+    1.5252733324495158e-05,
+    1.3215435770881871e-06,
+    1.0178101439398896e-07,
+    7.073966210506616e-09,
+    4.4717645933210914e-10,
+)
+EXP2_F32 = (
+    0.24022647738456726,
+    0.055503588169813156,
+    0.00961849931627512,
+    0.0013391297543421388,
+    0.00015327120490837842,
+)
 # (exp(r) - 1 - r) / r^2 where exp(r) is wanted as a pair; exp(r) - 1 to 2^-58.0, and to 2^-31.0 for float32.
 PAIR_F64 = (
     0.5000000000000001,
@@ -119,6 +141,24 @@ def exp(x: Value) -> Value:
     coefficients = [2.0 * c for c in chosen(x, EXP_F64, EXP_F32)]
     y = 2.0 + fma(r * r, polynomial(r, coefficients), r + r)
     return scaled(y, shifted, x < tiny)
+
+
+@kernel
+def exp2(x: Value) -> Value:
+    """2^x: k and f are exact."""
+    low, high, tiny = chosen(x, (-1080.0, 1024.0, -1021.0), (-160.0, 128.0, -125.0))
+    x = clamped(x, low, high)
+    return scaled_exp2(x, x.like(0.0), x < tiny)
+
+
+def scaled_exp2(x: Value, rest: Value, tiny: Value) -> Value:
+    """2^(x + rest) for x within exp2's limits, and rest far below 1."""
+    form = format_of(x)
+    rounder = form.rounder + (form.bias - 1)
+    shifted = x + rounder
+    f = (x - (shifted - rounder)) + rest
+    tail = polynomial(f, [2.0 * c for c in chosen(x, EXP2_F64, EXP2_F32)])
+    return scaled(fma(f, fma(f, tail, 2.0 * chosen(x, LN2, LN2_SINGLE)), 2.0), shifted, tiny)
 
 
 @kernel

@@ -175,7 +175,7 @@ def magnitudes(low: float, high: float, operands: int = 1, signed: bool = True) 
     def sample(rng: np.random.Generator, n: int, dtype: np.dtype) -> Arrays:
         def one() -> np.ndarray:
             info = np.finfo(dtype)
-            least, most = max(low, float(info.smallest_subnormal)), min(high, float(info.max))
+            least, most = np.clip([low, high], float(info.smallest_subnormal), float(info.max))
             x = np.exp2(rng.uniform(np.log2(least), np.log2(most), n)).clip(least, most)
             return np.where(rng.random(n) < 0.5, -x, x).astype(dtype) if signed else x.astype(dtype)
 

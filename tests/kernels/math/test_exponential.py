@@ -21,6 +21,16 @@ ROWS = [
         jax="jax.numpy.exp",
     ),
     Row(
+        kernel=exponential.exp2,
+        reference=lambda x: mpmath.exp(min(x, 2000) * mpmath.ln2),
+        samples=mixture(
+            numbers(-1076, 1025), numbers(-150, 129), numbers(-1, 1), everything(), near(-1074, -1021, 0.5)
+        ),
+        timed=numbers(-5, 5),
+        numpy=np.exp2,
+        jax="jax.numpy.exp2",
+    ),
+    Row(
         kernel=exponential.expm1,
         reference=mpmath.expm1,
         samples=mixture(
@@ -49,6 +59,7 @@ def test_kernel_against_mpmath_is_within_its_bound(row: Row, dtype: str) -> None
 
 SPECIAL: dict[str, list[tuple[Any, ...]]] = {
     "exp": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (NAN, NAN), (1e4, INF), (-1e4, 0.0)],
+    "exp2": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (NAN, NAN), (1e4, INF), (-1e4, 0.0), (-3.0, 0.125)],
     "expm1": [(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -1.0), (NAN, NAN), (1e4, INF), (-1e4, -1.0)],
     "logistic": [(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (NAN, NAN), (1e4, 1.0), (-1e4, 0.0)],
 }

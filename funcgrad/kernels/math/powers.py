@@ -1,0 +1,147 @@
+"""Powers, cube roots and the length of a pair."""
+
+from __future__ import annotations
+
+from funcgrad.kernels.assembly import F32, F64, Value, fabs, fma, kernel, rint, select, sqrt
+from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, exact_product, format_of, polynomial, quick_sum
+from funcgrad.kernels.math.exponential import clamped, power_of_two, scaled_exp2
+from funcgrad.kernels.math.logarithm import split, split_any
+
+# 2 / log(2) and 1/3 as pairs.
+TWO_LOG2_E = (2.8853900817779268, 4.0710547481862066e-17)
+THIRD = (0.3333333333333333, 1.850371707708594e-17)
+# (atanh(s) / s - 1 - u / 3) / u^2 of u = s^2 for s up to (sqrt(2) - 1) / (sqrt(2) + 1); atanh(s) / s to 2^-73.5.
+ATANH_TAIL = (
+    0.1999999999999999,
+    0.1428571428572192,
+    0.11111111108894883,
+    0.09090909421992338,
+    0.07692279214727538,
+    0.06668132225327525,
+    0.05837890968720198,
+    0.0599087069197333,
+)
+# log2(1 + f) / f for sqrt(1/2) <= 1 + f <= sqrt(2) to 2^-38.0, and (2^f - 1) / f for |f| <= 1/2 to 2^-39.8 of 2^f:
+# what a power in float32 needs of float64.
+LOG2_SHORT = (
+    1.442695040886573,
+    -0.7213475203275448,
+    0.4808983488029253,
+    -0.3606737931381018,
+    0.2885387957291646,
+    -0.24044643352898784,
+    0.20610712297677455,
+    -0.18043675225897743,
+    0.16021667168108136,
+    -0.14249861734128788,
+    0.13027553062778385,
+    -0.1346293341484721,
+    0.13251253133722918,
+    -0.06973970625431342,
+)
+EXP2_SHORT = (
+    0.6931471805412323,
+    0.24022650694741632,
+    0.0555041095922729,
+    0.009618129558999235,
+    0.0013333434159303072,
+    0.00015403098211807134,
+    1.5314208787882707e-05,
+    1.3344193048180935e-06,
+)
+
+
+# pow: 2^(y log2 |x|), with log2 as a pair
+
+
+def log2_pair(x: Value) -> Pair:
+    """log2 of a positive float64 to 2^-65 of it.
+
+    With 1 + f the mantissa and s = f / (2 + f), log2(1 + f) = 2 log2(e) s (1 + s^2 / 3 + s^4 / 5 + ...).
+    """
+    k, mantissa = split_any(x)
+    f = mantissa - 1.0
+    below, lost = quick_sum(x.like(2.0), f)
+    inverse = 1.0 / below
+    s = f * inverse
+    s_rest = fma(-s, lost, fma(-s, below, f)) * inverse
+    u, u_rest = exact_product(s, s)
+    u_rest = fma(s + s, s_rest, u_rest)
+    # w = u / 3 + u^2 (1/5 + ...), the bracket's small part
+    third, third_rest = exact_product(u, u.like(THIRD[0]))
+    w, w_rest = quick_sum(third, u * u * polynomial(u, ATANH_TAIL))
+    w_rest = w_rest + fma(u, THIRD[1], fma(u_rest, THIRD[0], third_rest))
+    y, y_rest = exact_product(s, s.like(TWO_LOG2_E[0]))
+    y_rest = fma(s, TWO_LOG2_E[1], fma(s_rest, TWO_LOG2_E[0], y_rest))
+    more, more_rest = exact_product(y, w)
+    more_rest = fma(y, w_rest, fma(y_rest, w, more_rest))
+    whole, rest = quick_sum(k, y)
+    total, total_rest = quick_sum(whole, more)
+    return total, (total_rest + rest) + (y_rest + more_rest)
+
+
+def signed_power(x: Value, y: Value, size: Value) -> Value:
+    """x^y of its magnitude |x|^y: the sign, and the cases that are NaN or 1 (C99, annex F)."""
+    integer = format_of(x).integer
+    half = y * 0.5
+    whole = rint(y).equals(y)
+    odd = whole & rint(half).differs(half)
+    flipped = (size.bits(integer) ^ (x.bits(integer) & -(1 << (x.element.bits - 1)))).bits(x.element)
+    size = select(odd, flipped, size)
+    size = select((x < 0.0) & (x > -INF) & ~whole, NAN, size)
+    return select(x.equals(1.0) | y.equals(0.0), 1.0, size)
+
+
+@kernel
+def pow(x: Value, y: Value) -> Value:
+    """x^y, with C99's values at special points."""
+    if x.element is F32:
+        return _pow_single(x, y)
+    size = fabs(x)
+    high, low = log2_pair(size)
+    high = select(size < INF, high, size)
+    high = select(size.equals(0.0), -INF, high)
+    # y up to 2^100 says all; an infinite one would make NaN of 1.
+    y_finite = clamped(y, -(2.0**100), 2.0**100)
+    exponent = y_finite * high
+    rest = fma(y_finite, low, fma(y_finite, high, -exponent))
+    rest = select(fabs(exponent) < 1100.0, rest, 0.0)
+    exponent = clamped(exponent, -1080.0, 1024.9)
+    return signed_power(x, y, scaled_exp2(exponent, rest, exponent < -1021.0))
+
+
+def _pow_single(x: Value, y: Value) -> Value:
+    """x^y in float32: by float64, where one number is as good as a pair."""
+    size = fabs(x)
+    wide = size.convert(F64)
+    k, mantissa = split(wide)
+    f = mantissa - 1.0
+    log2 = fma(f, polynomial(f, LOG2_SHORT), k)
+    log2 = select(wide < INF, log2, wide)
+    log2 = select(wide.equals(0.0), -INF, log2)
+    exponent = clamped(clamped(y.convert(F64), -(2.0**100), 2.0**100) * log2, -200.0, 200.0)
+    form = format_of(wide)
+    rounder = form.rounder + form.bias
+    shifted = exponent + rounder
+    f = exponent - (shifted - rounder)
+    scale = power_of_two(shifted)
+    return signed_power(x, y, fma(scale * f, polynomial(f, EXP2_SHORT), scale).convert(F32))
+
+
+# Roots
+
+
+@kernel
+def hypot(x: Value, y: Value) -> Value:
+    """sqrt(x^2 + y^2), scaled so that no square leaves the range; infinite where one is, whatever the other."""
+    if x.element is F32:
+        wide_x, wide_y = x.convert(F64), y.convert(F64)
+        length = sqrt(fma(wide_x, wide_x, wide_y * wide_y)).convert(F32)
+    else:
+        x, y = fabs(x), fabs(y)
+        greatest = select(x > y, x, y)
+        large, small = greatest > 2.0**500, greatest < 2.0**-450
+        scale = select(large, x.like(2.0**-600), select(small, x.like(2.0**600), 1.0))
+        a, b = x * scale, y * scale
+        length = sqrt(fma(a, a, b * b)) * select(large, x.like(2.0**600), select(small, x.like(2.0**-600), 1.0))
+    return select(fabs(x).equals(INF) | fabs(y).equals(INF), INF, length)
