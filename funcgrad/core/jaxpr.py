@@ -138,6 +138,8 @@ def subjaxprs(equation: Equation) -> Iterator[tuple[str, Jaxpr]]:
     for name, value in equation.params.items():
         if isinstance(value, Jaxpr):
             yield name, value
+        elif isinstance(value, tuple):
+            yield from ((f"{name}[{i}]", part) for i, part in enumerate(value) if isinstance(part, Jaxpr))
 
 
 def recording_to_jaxpr(recording: Recording, outputs: Sequence[Any]) -> Jaxpr:
@@ -271,6 +273,8 @@ def _params_text(params: dict[str, Any], indent: int) -> str:
 def _param_text(value: Any, indent: int) -> str:
     if isinstance(value, Jaxpr):
         return jaxpr_text(value, indent=indent)
+    if isinstance(value, tuple) and any(isinstance(part, Jaxpr) for part in value):
+        return f"({', '.join(_param_text(part, indent) for part in value)})"
     if isinstance(value, np.dtype):
         return value.name
     if callable(value):

@@ -1,0 +1,495 @@
+"""The loop of unknown length: carry = body(consts, carry) while cond(consts, carry).
+
+Forward mode is a loop over pairs of value and tangent. Reverse mode needs the steps backwards:
+
+- Where nothing but derivatives is recorded around the loop, the values are there. The loop runs, its steps are
+  counted, and what is differentiated is a `scan` of that many steps, to any order.
+- Otherwise (in `vmap`, `jit` or another loop) the number of steps is not known while recording. The pullback is one
+  primitive, `while_transpose`: it runs the loop again with residuals on a stack that grows, and then the transposed
+  steps down the stack. The derivatives of this primitive are primitives of the same kind, of the loop over pairs G:
+  with T(x, ct) = J(x)^T ct, symmetry of second derivatives gives
+  T(x, ct)'(u, v) = T_G((x, u), (v, ct)), the part of x, and the cotangents of T for w are
+  T_G((x, w), (0, ct)), the part of x, and J(x) w.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funcgrad.control.derived import (
+    Closed,
+    active_carry,
+    closed,
+    derived,
+    innermost,
+    only_differentiated,
+    picked,
+    settled,
+    valued,
+)
+from funcgrad.control.equations import Lowered, derivative_equation
+from funcgrad.control.running import prepared
+from funcgrad.control.scan import Steps, batched_body, batched_jaxpr, in_front, record_split, scan_p, strong
+from funcgrad.control.splitting import Split, grouped, split_body, spread, transposed_body
+from funcgrad.core.avals import ShapedArray, get_aval
+from funcgrad.core.jaxpr import Jaxpr, Var
+from funcgrad.core.primitive import Primitive, bind
+from funcgrad.core.tracing import Tracer
+from funcgrad.primitives.extrema import reduce_any
+from funcgrad.primitives.masking import select
+from funcgrad.primitives.structural import reshape
+from funcgrad.transforms.evaluate import evaluate, record_abstract
+from funcgrad.transforms.jvp import jvp
+from funcgrad.transforms.transpose import tangent_aval
+
+Params = dict[str, Any]
+
+
+class _Operands(NamedTuple):
+    """A loop's operands by kind."""
+
+    cond_consts: Sequence[Any]
+    consts: Sequence[Any]
+    carry: Sequence[Any]
+    cts: Sequence[Any] = ()
+
+
+def _by_kind(args: Sequence[Any], params: Params) -> _Operands:
+    cond_consts, consts, rest = grouped(args, params["num_cond_consts"], params["num_body_consts"])
+    num_carry = len(params["body_jaxpr"].outputs)
+    return _Operands(cond_consts, consts, rest[:num_carry], rest[num_carry:])
+
+
+def _strong_operands(args: Sequence[Any], params: Params) -> _Operands:
+    cond_consts, consts, carry, cts = _by_kind(args, params)
+    cond: Jaxpr = params["cond_jaxpr"]
+    body: Jaxpr = params["body_jaxpr"]
+    inputs = [*cond.inputs[: len(cond_consts)], *body.inputs]
+    xs = [strong(x, v.aval) for x, v in zip([*cond_consts, *consts, *carry], inputs, strict=True)]
+    return _by_kind([*xs, *cts], params)
+
+
+def _while_implementation(*args: Any, **params: Any) -> tuple[Any, ...]:
+    cond_consts, consts, carry, _ = _strong_operands(args, params)
+    cond, body = prepared(params["cond_jaxpr"]), prepared(params["body_jaxpr"])
+    while cond(*cond_consts, *carry)[0]:
+        carry = body(*consts, *carry)
+    return tuple(carry)
+
+
+def _while_abstract(*xs: ShapedArray, **params: Any) -> tuple[ShapedArray, ...]:
+    return tuple([ShapedArray(x.shape, x.dtype) for x in params["body_jaxpr"].out_avals])
+
+
+def _stacking(operands: _Operands, split: Split, params: Params) -> tuple[Sequence[Any], list[list[Any]], int]:
+    """The loop's results, what its known part stacked in each step, column by column, and the number of steps."""
+    cond, body = prepared(params["cond_jaxpr"]), prepared(split.known.jaxpr)
+    cond_consts, consts, carry, _ = operands
+    num_carry, steps = len(carry), 0
+    columns: list[list[Any]] = [[] for _ in split.known.jaxpr.outputs[num_carry:]]
+    while cond(*cond_consts, *carry)[0]:
+        outs = body(*split.known.values, *consts, *carry)
+        carry = outs[:num_carry]
+        for column, x in zip(columns, outs[num_carry:], strict=True):
+            column.append(x)
+        steps += 1
+    return carry, columns, steps
+
+
+# The loop over pairs of value and tangent -----------------------------------------------------------------------------
+
+
+class _Pairs(NamedTuple):
+    """The loop over pairs of a loop.
+
+    Attributes:
+        params: Its parameters.
+        values: The constants of its body.
+        active: Which of the loop's consts and carry have tangents in it.
+    """
+
+    params: Params
+    values: tuple[Any, ...]
+    active: tuple[bool, ...]
+
+    def operands(self, xs: _Operands, x_dots: Sequence[Any]) -> list[Any]:
+        """Its operands, given the loop's own and tangents for consts and carry (None: zero)."""
+        dots = [
+            settled(x_dot, tangent_aval(x))
+            for x, x_dot, yes in zip([*xs.consts, *xs.carry], x_dots, self.active, strict=True)
+            if yes
+        ]
+        count = sum(self.active[: len(xs.consts)])
+        return [*xs.cond_consts, *self.values, *xs.consts, *dots[:count], *xs.carry, *dots[count:]]
+
+
+def _pairs(params: Params, first: tuple[bool, ...]) -> _Pairs:
+    cond, body, num_consts = params["cond_jaxpr"], params["body_jaxpr"], params["num_body_consts"]
+    active = active_carry(body, first, num_consts, len(body.outputs))
+    pair_body = derived(body, ("pairs", active), lambda body: _pair_body(body, active, num_consts))
+    carry = picked(body.inputs[num_consts:], active[num_consts:])
+    avals = tuple(tangent_aval(v.aval) for v in carry)
+    pair_cond = derived(
+        cond, ("pairs", avals), lambda cond: Jaxpr([*cond.inputs, *map(Var, avals)], (), cond.equations, cond.outputs)
+    )
+    count = num_consts + sum(active[:num_consts]) + len(pair_body.values)
+    pair_params = {**params, "cond_jaxpr": pair_cond, "body_jaxpr": pair_body.jaxpr, "num_body_consts": count}
+    return _Pairs(pair_params, pair_body.values, active)
+
+
+def _pair_body(body: Jaxpr, active: Sequence[bool], num_consts: int) -> Closed:
+    """(consts, their dots; carry, its dots) to (carry, its dots)."""
+    variables = body.inputs
+    const_dots, carry_dots = (
+        picked(variables[:num_consts], active[:num_consts]),
+        picked(variables[num_consts:], active[num_consts:]),
+    )
+    sizes = num_consts, len(const_dots), len(variables) - num_consts
+
+    def pairs(*args: Any) -> list[Any]:
+        consts, const_dots, carry, carry_dots = grouped(args, *sizes)
+        xs = [*consts, *carry]
+
+        def moving(*chosen: Any) -> list[Any]:
+            new = iter(chosen)
+            return evaluate(body, [next(new) if yes else x for x, yes in zip(xs, active, strict=True)])
+
+        ys, y_dots = jvp(moving, picked(xs, active), [*const_dots, *carry_dots])
+        kept = picked(zip(ys, y_dots, strict=True), active[num_consts:])
+        return [*ys, *[settled(y_dot, tangent_aval(y)) for y, y_dot in kept]]
+
+    order = [*variables[:num_consts], *const_dots, *variables[num_consts:], *carry_dots]
+    dot_start = len(order) - len(carry_dots)
+    avals = [
+        tangent_aval(v.aval) if num_consts <= i < num_consts + len(const_dots) or i >= dot_start else v.aval
+        for i, v in enumerate(order)
+    ]
+    return closed(record_abstract("jvp", pairs, avals))
+
+
+def _push(xs: _Operands, x_dots: Sequence[Any], params: Params, first: tuple[bool, ...]) -> list[Any]:
+    """The tangents of the carry, None where there is none, given those of consts and carry."""
+    pairs = _pairs(params, first)
+    results = bind(while_p, *pairs.operands(xs, x_dots), **pairs.params)
+    num_carry = len(xs.carry)
+    return spread(results[num_carry:], pairs.active[len(xs.consts) :])
+
+
+# while: carry = body(consts, carry) while cond(consts, carry) ---------------------------------------------------------
+
+
+def _while_inline(*args: Any, **params: Any) -> Any:
+    """A loop whose derivative is wanted."""
+    lowered = Lowered(args)
+    xs = _by_kind(lowered.values, params)
+    first = lowered.active[params["num_cond_consts"] :]
+    if not any(first):
+        return bind(while_p, *lowered.values, **params)
+    if all(map(only_differentiated, lowered.values)):
+        return _as_scan(args, lowered, first, params)
+    if lowered.recording.abstract:
+        results: Sequence[Any] = _while_abstract(**params)
+    else:
+        results = bind(while_p, *lowered.values, **params)
+    active, skipped = lowered.active, params["num_cond_consts"]
+    idle = [None] * sum(active[:skipped])  # cond's consts have no influence on derivatives
+
+    def push(tangents: Sequence[Any]) -> list[Any]:
+        return _push(xs, spread(tangents, active)[skipped:], params, first)
+
+    def pull(cts: Sequence[Any]) -> list[Any]:
+        return [*idle, *_pull(xs, cts, params, first)]
+
+    return lowered.record(_while_equation, results, push, pull)
+
+
+def _as_scan(args: Sequence[Any], lowered: Lowered, first: tuple[bool, ...], params: Params) -> Any:
+    """A loop with values: it runs, and what is differentiated is a scan of so many steps."""
+    if any(type(x) is Tracer for x in lowered.values):
+        operands = _strong_operands(list(map(innermost, lowered.values)), params)
+        steps = _count(operands, params)
+        xs = _by_kind(args, params)
+        body, num_consts = params["body_jaxpr"], params["num_body_consts"]
+        return bind(
+            scan_p,
+            *xs.consts,
+            *xs.carry,
+            jaxpr=body,
+            length=steps,
+            reverse=False,
+            num_consts=num_consts,
+            num_carry=len(xs.carry),
+        )
+    operands = _strong_operands(lowered.values, params)
+    split = split_body(params["body_jaxpr"], first, len(operands.consts), len(operands.carry))
+    results, columns, steps = _stacking(operands, split, params)
+    avals = split.known.jaxpr.out_avals[len(results) :]
+    stacked = [_stack(column, aval) for column, aval in zip(columns, avals, strict=True)]
+    residuals = split.residuals([*operands.consts, *operands.carry], stacked, len(operands.consts))
+    return record_split(lowered, split, results, residuals, Steps(steps), len(operands.cond_consts))
+
+
+def _count(operands: _Operands, params: Params) -> int:
+    cond, body = prepared(params["cond_jaxpr"]), prepared(params["body_jaxpr"])
+    carry, steps = operands.carry, 0
+    while cond(*operands.cond_consts, *carry)[0]:
+        carry = body(*operands.consts, *carry)
+        steps += 1
+    return steps
+
+
+def _stack(column: list[Any], aval: ShapedArray) -> Any:
+    """Rows one below the other; their memory is given back on the way."""
+    rows = np.empty((len(column), *aval.shape), aval.dtype)
+    column.reverse()
+    for i in range(len(column)):
+        rows[i] = column.pop()
+    return rows
+
+
+def _while_vjp(cts: Sequence[Any], ys: Any, xs: Sequence[Any], ids: Sequence[int | None], params: Params) -> list[Any]:
+    # In a recording without values the loop is linear in its operands without values.
+    active = tuple(number is not None for number in ids)
+    operands, skipped = _by_kind(xs, params), params["num_cond_consts"]
+    x_cts = _pull(operands, cts, params, active[skipped:])
+    return [*(None,) * skipped, *spread(x_cts, active[skipped:])]
+
+
+# while_transpose: cotangents of consts and carry, given those of the result -------------------------------------------
+
+
+def _pull(xs: _Operands, cts: Sequence[Any], params: Params, first: tuple[bool, ...]) -> Sequence[Any]:
+    """The cotangents of the consts and carried values in `first`, given those of the results (None: zero)."""
+    chosen = active_carry(params["body_jaxpr"], first, len(xs.consts), len(xs.carry))[len(xs.consts) :]
+    full = [settled(ct, tangent_aval(x)) for ct, x, yes in zip(cts, xs.carry, chosen, strict=True) if yes]
+    known = [valued(x) for x in (*xs.cond_consts, *xs.consts, *xs.carry)]
+    return bind(while_transpose_p, *known, *full, **params, first=first)
+
+
+def _transpose_implementation(*args: Any, first: tuple[bool, ...], **params: Any) -> tuple[Any, ...]:
+    operands = _strong_operands(args, params)
+    _, consts, carry, cts = operands
+    split = split_body(params["body_jaxpr"], first, len(consts), len(carry))
+    _, columns, steps = _stacking(operands, split, params)
+    invariants, rows = split.residuals([*consts, *carry], columns, len(consts))
+    body = transposed_body(split, ())
+    run = prepared(body.jaxpr)
+    totals = [
+        settled(None, v.aval) for v in picked(params["body_jaxpr"].inputs[: len(consts)], split.active[: len(consts)])
+    ]
+    state: Sequence[Any] = (*totals, *cts)
+    for _ in range(steps):
+        state = run(*body.values, *invariants, *state, *[column.pop() for column in rows])
+    return tuple(picked(spread(state, split.active), first))
+
+
+def _transpose_abstract(*xs: ShapedArray, first: tuple[bool, ...], **params: Any) -> tuple[ShapedArray, ...]:
+    operands = _by_kind(xs, params)
+    return tuple([tangent_aval(x) for x in picked([*operands.consts, *operands.carry], first)])
+
+
+def _transpose_inline(*args: Any, first: tuple[bool, ...], **params: Any) -> Any:
+    """A pullback whose derivative is wanted: see the module's docstring."""
+    lowered = Lowered(args)
+    if not any(lowered.active):
+        return bind(while_transpose_p, *lowered.values, **params, first=first)
+    xs, moving = _by_kind(lowered.values, params), _by_kind(lowered.active, params)
+    inner = (*moving.consts, *moving.carry)
+    num_carry, skipped = len(xs.carry), len(xs.cond_consts)
+    chosen = active_carry(params["body_jaxpr"], first, len(xs.consts), num_carry)[len(xs.consts) :]
+    idle = [None] * sum(moving.cond_consts)
+
+    def push(tangents: Sequence[Any]) -> Sequence[Any]:
+        x_dots, ct_dots = grouped(spread(tangents, lowered.active)[skipped:], len(inner))
+        return _second(x_dots, inner, spread(ct_dots, chosen), spread(xs.cts, chosen), first)
+
+    def pull(w: Sequence[Any]) -> list[Any]:
+        x_dots = spread(w, first)
+        x_cts = _second(x_dots, first, [None] * num_carry, spread(xs.cts, chosen), inner)
+        return [*idle, *x_cts, *picked(picked(_push(xs, x_dots, params, first), chosen), moving.cts)]
+
+    def _second(
+        x_dots: Sequence[Any],
+        active: tuple[bool, ...],
+        cts: Sequence[Any],
+        dot_cts: Sequence[Any],
+        wanted: tuple[bool, ...],
+    ) -> Sequence[Any]:
+        """T_G((x, x_dots), (cts, dot_cts)), the part of x."""
+        pairs = _pairs(params, active)
+        operands = _by_kind(pairs.operands(xs, x_dots), pairs.params)
+        all_cts = [*cts, *picked(dot_cts, pairs.active[len(xs.consts) :])]
+        num_consts, values = len(xs.consts), len(pairs.values)
+        of_consts = [*(False,) * values, *wanted[:num_consts]]
+        of_consts += [False] * (len(operands.consts) - len(of_consts))
+        of_carry = [*wanted[num_consts:]]
+        of_carry += [False] * (len(operands.carry) - num_carry)
+        return _pull(operands, all_cts, pairs.params, (*of_consts, *of_carry))
+
+    if lowered.recording.abstract:
+        results: Sequence[Any] = _transpose_abstract(*map(get_aval, lowered.values), **params, first=first)
+    else:
+        results = bind(while_transpose_p, *lowered.values, **params, first=first)
+    return lowered.record(_while_equation, results, push, pull)
+
+
+def _transpose_vjp(
+    ws: Sequence[Any], ys: Any, xs: Sequence[Any], ids: Sequence[int | None], params: Params
+) -> list[Any]:
+    # In a recording without values this is linear in the cotangents, and in nothing else.
+    loop = {name: value for name, value in params.items() if name != "first"}
+    operands, first = _by_kind(xs, loop), params["first"]
+    carry = active_carry(loop["body_jaxpr"], first, len(operands.consts), len(operands.carry))[len(operands.consts) :]
+    cts = picked(_push(operands, spread(ws, first), loop, first), carry)
+    return [*(None,) * (len(xs) - len(cts)), *cts]
+
+
+# Batching -------------------------------------------------------------------------------------------------------------
+
+
+class _Rows(NamedTuple):
+    """A loop for all rows at once.
+
+    Attributes:
+        params: Its parameters.
+        operands: Its operands.
+        dims: Along which axis rows lie in the consts and carried values of the loop that it came from.
+    """
+
+    params: Params
+    operands: list[Any]
+    dims: Sequence[int | None]
+
+
+def _batched_loop(size: int, xs: _Operands, dims: _Operands, params: Params, whole: Sequence[bool]) -> _Rows:
+    """The loop over all rows at once, until the last of them is done; rows that are done stay as they are.
+
+    Args:
+        whole: Which consts and carried values are to have rows in any case.
+    """
+    cond, body, num_carry = params["cond_jaxpr"], params["body_jaxpr"], len(xs.carry)
+    num_consts = len(xs.consts)
+    in_dims: Sequence[int | None] = [
+        0 if dim is not None or yes else None for dim, yes in zip([*dims.consts, *dims.carry], whole, strict=True)
+    ]
+    cond_dims = [None if dim is None else 0 for dim in dims.cond_consts]
+    batched, in_dims, _ = batched_body(body, size, in_dims, num_consts, num_carry)
+    rows_cond, (pred_dim,) = batched_jaxpr(cond, size, (*cond_dims, *in_dims[num_consts:]), ())
+    if pred_dim is not None:
+        in_dims = (*in_dims[:num_consts], *(0,) * num_carry)
+        batched, in_dims, _ = batched_body(body, size, in_dims, num_consts, num_carry)
+        rows_cond, _ = batched_jaxpr(cond, size, (*cond_dims, *in_dims[num_consts:]), ())
+    cond_consts = [*rows_cond.values, *_placed(xs.cond_consts, dims.cond_consts, cond_dims, size)]
+    consts = [*batched.values, *_placed(xs.consts, dims.consts, in_dims[:num_consts], size)]
+    carry = _placed(xs.carry, dims.carry, in_dims[num_consts:], size)
+    new_cond, new_body = rows_cond.jaxpr, batched.jaxpr
+    if pred_dim is not None:
+        count = len(cond_consts)
+        new_body = derived(
+            new_body, ("frozen", new_cond), lambda body: _frozen(rows_cond.jaxpr, body, count, num_carry)
+        )
+        new_cond = derived(new_cond, "any", _any_row)
+        consts = [*cond_consts, *consts]
+    rows_params = {
+        "cond_jaxpr": new_cond,
+        "body_jaxpr": new_body,
+        "num_cond_consts": len(cond_consts),
+        "num_body_consts": len(consts),
+    }
+    return _Rows(rows_params, [*cond_consts, *consts, *carry], in_dims)
+
+
+def _placed(xs: Sequence[Any], dims: Sequence[int | None], wanted: Sequence[int | None], size: int) -> list[Any]:
+    return [x if to is None else in_front(x, dim, size) for x, dim, to in zip(xs, dims, wanted, strict=True)]
+
+
+def _any_row(cond: Jaxpr) -> Jaxpr:
+    jaxpr = closed(record_abstract("vmap", lambda *xs: [reduce_any(evaluate(cond, xs)[0], (0,))], cond.in_avals))
+    assert not jaxpr.values
+    return jaxpr.jaxpr
+
+
+def _frozen(cond: Jaxpr, body: Jaxpr, num_cond_consts: int, num_carry: int) -> Jaxpr:
+    """A step that leaves the rows alone whose condition does not hold any more."""
+    num_consts = len(body.inputs) - num_carry
+
+    def step(*xs: Any) -> list[Any]:
+        cond_consts, consts, carry = grouped(xs, num_cond_consts, num_consts)
+        (going,) = evaluate(cond, [*cond_consts, *carry])
+        return [
+            select(reshape(going, (going.shape[0], *(1,) * (len(old.shape) - 1))), new, old)
+            for new, old in zip(evaluate(body, [*consts, *carry]), carry, strict=True)
+        ]
+
+    avals = [*cond.in_avals[:num_cond_consts], *body.in_avals]
+    jaxpr = closed(record_abstract("vmap", step, avals))
+    assert not jaxpr.values
+    return jaxpr.jaxpr
+
+
+def _while_batch(
+    size: int, args: Sequence[Any], dims: Sequence[int | None], params: Params
+) -> tuple[Sequence[Any], Sequence[int | None]]:
+    xs = _by_kind(args, params)
+    whole = (False,) * (len(xs.consts) + len(xs.carry))
+    rows = _batched_loop(size, xs, _by_kind(dims, params), params, whole)
+    return bind(while_p, *rows.operands, **rows.params), rows.dims[len(xs.consts) :]
+
+
+def _transpose_batch(
+    size: int, args: Sequence[Any], dims: Sequence[int | None], params: Params
+) -> tuple[Sequence[Any], Sequence[int | None]]:
+    loop = {name: value for name, value in params.items() if name != "first"}
+    first = params["first"]
+    xs, all_dims = _by_kind(args, loop), _by_kind(dims, loop)
+    num_consts = len(xs.consts)
+    active = active_carry(loop["body_jaxpr"], first, num_consts, len(xs.carry))
+    rows = _batched_loop(size, xs, all_dims, loop, active)
+    cts = [in_front(ct, dim, size) for ct, dim in zip(xs.cts, all_dims.cts, strict=True)]
+    added = rows.params["num_body_consts"] - num_consts
+    results = bind(while_transpose_p, *rows.operands, *cts, **rows.params, first=(*(False,) * added, *first))
+    return results, [0] * len(results)
+
+
+_while_equation = derivative_equation("while")
+
+while_p = Primitive(
+    "while",
+    implementation=_while_implementation,
+    abstract=_while_abstract,
+    batch=_while_batch,
+    inline=_while_inline,
+    vjp=_while_vjp,
+    multiple_results=True,
+)
+
+while_transpose_p = Primitive(
+    "while_transpose",
+    implementation=_transpose_implementation,
+    abstract=_transpose_abstract,
+    batch=_transpose_batch,
+    inline=_transpose_inline,
+    vjp=_transpose_vjp,
+    multiple_results=True,
+)
+
+
+def while_loop(
+    cond: Jaxpr, body: Jaxpr, cond_consts: Sequence[Any], consts: Sequence[Any], carry: Sequence[Any]
+) -> list[Any]:
+    """The carry when cond, `(cond_consts, carry) -> bool`, fails; body is `(consts, carry) -> carry`."""
+    return list(
+        bind(
+            while_p,
+            *cond_consts,
+            *consts,
+            *carry,
+            cond_jaxpr=cond,
+            body_jaxpr=body,
+            num_cond_consts=len(cond_consts),
+            num_body_consts=len(consts),
+        )
+    )

@@ -1,0 +1,16 @@
+"""Control flow and custom rules under the names and conventions of `jax.lax`."""
+
+from funcgrad.api.branches import cond, select, switch
+from funcgrad.api.loops import fori_loop, map, scan, while_loop
+from funcgrad.api.products import stop_gradient
+
+__all__ = [
+    "cond",
+    "fori_loop",
+    "map",
+    "scan",
+    "select",
+    "stop_gradient",
+    "switch",
+    "while_loop",
+]
