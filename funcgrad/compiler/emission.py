@@ -12,7 +12,7 @@ import numpy as np
 
 from funcgrad.compiler import runtime
 from funcgrad.compiler.indices import Affine, Index
-from funcgrad.compiler.loops import Buffer, Call, Check, Nest, Step
+from funcgrad.compiler.loops import Branch, Buffer, Call, Check, Loop, Nest, Step
 from funcgrad.compiler.nests import NestEmitter
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Builder, Module, Value, constant_text
@@ -22,6 +22,8 @@ attributes #0 = { alwaysinline nounwind willreturn memory(none) "prefer-vector-w
 attributes #1 = { noinline nounwind "prefer-vector-width"="512" }
 attributes #2 = { nounwind "prefer-vector-width"="512" }
 """
+# Rounds of a loop between two looks for Ctrl-C; a power of two.
+_ROUNDS = 4096
 # The status of a program that NumPy is to evaluate in its place.
 REEVALUATE = 1
 PARAMETERS = "ptr noalias %inputs, ptr noalias %outputs, ptr noalias %workspace"
@@ -57,6 +59,11 @@ class Scope:
                 self._globals[buffer] = f"@constant{len(self._globals)}"
             return self._globals[buffer]
         name = f"%b{buffer.serial}"
+        if buffer.place == "stack":
+            element = ELEMENTS[buffer.dtype]
+            kind = "i8" if element is BOOL else element.llvm
+            self.prologue.append(f"  {name} = alloca [{max(buffer.size, 1)} x {kind}], align 64")
+            return name
         if buffer.place == "workspace":
             if buffer.number == 0:
                 return "%workspace"
@@ -84,16 +91,19 @@ class Scope:
 
     def affine(self, index: Affine, counters: dict[int, Value]) -> Value:
         """The value of an affine index."""
-        b = self.builder
+        b, offset = self.builder, index.offset
         total: Value | None = None
         for axis, factor, _ in index.terms:
             x = counters[axis] if axis in counters else self.outer[axis]
+            if not x.text.startswith("%"):
+                offset += int(x.text) * factor
+                continue
             if factor != 1:
                 x = x * factor
             total = x if total is None else total + x
         if total is None:
-            return b.constant(index.offset, I64)
-        return total + index.offset if index.offset else total
+            return b.constant(offset, I64)
+        return total + offset if offset else total
 
     def text(self, head: str, attributes: str, end: str) -> str:
         """The whole function."""
@@ -136,11 +146,18 @@ class ProgramEmitter:
                 step.emit(self, scope, step)
             elif type(step) is PythonStep:
                 self.python_step(step, scope)
+            elif type(step) is Loop:
+                self.loop(step, scope)
+            elif type(step) is Branch:
+                self.choice(step, scope)
             else:
                 raise TypeError(f"no such step: {step!r}")
 
     def nest(self, nest: Nest, scope: Scope) -> None:
-        """Emit a nest as a function, and the call of it."""
+        """Emit a nest in place, if it is small, or as a function and the call of it."""
+        if nest.inline:
+            NestEmitter(scope, nest, self.vector_bits).emit()
+            return
         self.number += 1
         symbol = f"nest{self.number}"
         outer = {axis: Value(None, f"%t{-1 - axis}", I64, 1) for axis in scope.outer}  # type: ignore[arg-type]
@@ -153,6 +170,70 @@ class ProgramEmitter:
         head = f"define internal void @{symbol}({PARAMETERS}{parameters})"
         self.module.functions[symbol] = inner.text(head, "#1", "ret void")
         scope.builder.do(f"call void @{symbol}({ARGUMENTS}{arguments})")
+
+    def loop(self, step: Loop, scope: Scope) -> None:
+        """Emit a loop in place; long ones ask now and then whether Ctrl-C was pressed."""
+        b = scope.builder
+        before, label, after = b.block, b.label("round"), b.label("rounds")
+        number, following = b.name(), b.name()
+        b.jump(label)
+        b.start(label)
+        place = len(b.lines)
+        b.lines.append("")
+        scope.outer[step.axis] = Value(b, number, I64, 1)
+        if step.flag is not None:
+            self.steps(step.condition, scope)
+            going, onward = b.name(), b.label("body")
+            b.do(f"{going} = load i8, ptr {scope.pointer(step.flag)}")
+            again = b.name()
+            b.do(f"{again} = icmp ne i8 {going}, 0")
+            b.do(f"br i1 {again}, label %{onward}, label %{after}")
+            b.start(onward)
+        self.steps(step.body, scope)
+        if step.count is None or step.count > _ROUNDS:
+            self._poll(scope, number)
+        b.do(f"{following} = add nuw nsw i64 {number}, 1")
+        b.lines[place] = f"  {number} = phi i64 [ 0, %{before} ], [ {following}, %{b.block} ]"
+        if step.count is None:
+            b.jump(label)
+        else:
+            again = b.name()
+            b.do(f"{again} = icmp ult i64 {following}, {step.count}")
+            b.do(f"br i1 {again}, label %{label}, label %{after}")
+        b.start(after)
+        del scope.outer[step.axis]
+
+    def _poll(self, scope: Scope, number: str) -> None:
+        b = scope.builder
+        low, due, ask, onward = b.name(), b.name(), b.label("ask"), b.label("onward")
+        b.do(f"{low} = and i64 {number}, {_ROUNDS - 1}")
+        b.do(f"{due} = icmp eq i64 {low}, {_ROUNDS - 1}")
+        b.do(f"br i1 {due}, label %{ask}, label %{onward}, !prof !1")
+        b.start(ask)
+        self.module.declare("declare i32 @fg_interrupted()")
+        status, good = b.name(), b.name()
+        b.do(f"{status} = call i32 @fg_interrupted()")
+        b.do(f"{good} = icmp eq i32 {status}, 0")
+        b.do(f"br i1 {good}, label %{onward}, label %stopped")
+        b.start(onward)
+
+    def choice(self, step: Branch, scope: Scope) -> None:
+        """Emit branches in place."""
+        b, last = scope.builder, len(step.branches) - 1
+        raw, after = b.name(), b.label("chosen")
+        b.do(f"{raw} = load i64, ptr {scope.pointer(step.index)}")
+        labels = [b.label("case") for _ in step.branches]
+        # What is negative is the first, what is too large the last.
+        negative, index = b.name(), b.name()
+        b.do(f"{negative} = icmp slt i64 {raw}, 0")
+        b.do(f"{index} = select i1 {negative}, i64 0, i64 {raw}")
+        cases = " ".join(f"i64 {k}, label %{labels[k]}" for k in range(last))
+        b.do(f"switch i64 {index}, label %{labels[last]} [ {cases} ]")
+        for label, steps in zip(labels, step.branches, strict=True):
+            b.start(label)
+            self.steps(steps, scope)
+            b.jump(after)
+        b.start(after)
 
     def check(self, step: Check, scope: Scope) -> None:
         """Emit a check: the program fails if the flag is up."""

@@ -15,9 +15,11 @@ from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import (
     UPDATES,
     Apply,
+    Branch,
     Buffer,
     Expression,
     Load,
+    Loop,
     Nest,
     Shape,
     Statement,
@@ -41,6 +43,7 @@ class Fusion:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self._ready: dict[Buffer, int] = {}
+        self._last_read: dict[Buffer, int] = {}
         self._nests: dict[Shape, list[int]] = {}
 
     def buffer(self, shape: Shape, dtype: np.dtype[Any]) -> Tensor:
@@ -55,6 +58,8 @@ class Fusion:
         self.steps.append(step)
         for buffer in step.writes():
             self._ready[buffer] = len(self.steps) - 1
+        for buffer in step.reads():
+            self._last_read[buffer] = len(self.steps) - 1
 
     def realise(self, x: Tensor, into: Tensor | None = None) -> Tensor:
         """x with its elements stored, in a given place if it matters; x itself is the stored tensor afterwards."""
@@ -100,13 +105,19 @@ class Fusion:
         return y
 
     def add(self, extents: Shape, statement: Statement) -> None:
-        """Put a statement into a nest."""
+        """Put a statement into a nest.
+
+        A statement that overwrites what others read (a carried value of a loop) must be added after they are.
+        """
         earliest = max((self._ready.get(load.buffer, -1) for load in _all_loads(statement)), default=-1)
+        last_read = self._last_read.get(statement.buffer, -1)
         for number in reversed(self._nests.get(extents, ())):
-            if number < earliest:
+            if number < max(earliest, last_read):
                 break
             nest = self.steps[number]
             assert type(nest) is Nest
+            if number == last_read and not _reads_only_here(nest, statement):
+                break
             if number == earliest:
                 merged = _forwarded(nest, statement)
                 if merged is None:
@@ -116,9 +127,19 @@ class Fusion:
                 continue
             nest.statements.append(statement)
             self._ready[statement.buffer] = max(number, self._ready.get(statement.buffer, -1))
+            for load in _all_loads(statement):
+                self._last_read[load.buffer] = max(number, self._last_read.get(load.buffer, -1))
             return
         self._nests.setdefault(extents, []).append(len(self.steps))
         self.append(Nest(extents, [statement]))
+
+
+def _reads_only_here(nest: Nest, statement: Statement) -> bool:
+    """Whether a nest loads from a statement's buffer only what the statement stores at the same point."""
+    if type(statement.index) is not Affine or statement.combine is not None:
+        return False
+    found = [load for s in nest.statements for load in _all_loads(s) if load.buffer is statement.buffer]
+    return all(load.index == statement.index for load in found)
 
 
 def _has_room(nest: Nest, statement: Statement) -> bool:
@@ -194,8 +215,11 @@ def _rebuilt(
 
 def drop_dead(steps: Sequence[Step]) -> list[Step]:
     """The steps without stores that nobody reads, and without steps that do nothing more."""
+    return _needed_steps(steps, set())
+
+
+def _needed_steps(steps: Sequence[Step], needed: set[Buffer]) -> list[Step]:
     kept: list[Step] = []
-    needed: set[Buffer] = set()
     for step in reversed(steps):
         if type(step) is Nest:
             step.statements = [s for s in step.statements if s.buffer in needed or s.buffer.place == "output"]
@@ -203,6 +227,13 @@ def drop_dead(steps: Sequence[Step]) -> list[Step]:
                 continue
         elif all(b not in needed and b.place != "output" for b in step.writes()) and any(True for _ in step.writes()):
             continue
+        if type(step) is Loop:
+            # What any round reads, an earlier round must not lose.
+            needed.update(step.reads())
+            step.body = _needed_steps(step.body, set(needed))
+            step.condition = _needed_steps(step.condition, set(needed))
+        elif type(step) is Branch:
+            step.branches = [_needed_steps(part, set(needed)) for part in step.branches]
         needed.update(step.reads())
         kept.append(step)
     return kept[::-1]

@@ -24,7 +24,7 @@ class Buffer:
     Attributes:
         size: How many elements.
         dtype: Their NumPy dtype.
-        place: "input", "output", "constant" or "workspace".
+        place: "input", "output", "constant", "workspace", or "stack" for what never leaves one native function.
         number: Which input, output or constant; for the workspace the offset in bytes, once planned.
         values: A constant's elements.
     """
@@ -153,9 +153,10 @@ class Nest(Step):
         statements: In order.
         sequential: Counters that must count one by one from 0 upwards, outermost: statements read what they wrote.
         ordered: Whether points must be visited in C order one by one: statements may write an element twice.
+        inline: Whether it is so small that it is written out, point by point, where it stands.
     """
 
-    __slots__ = ("extents", "ordered", "sequential", "statements")
+    __slots__ = ("extents", "inline", "ordered", "sequential", "statements")
 
     def __init__(
         self, extents: Shape, statements: list[Statement], sequential: tuple[int, ...] = (), ordered: bool = False
@@ -164,6 +165,7 @@ class Nest(Step):
         self.statements = statements
         self.sequential = sequential
         self.ordered = ordered
+        self.inline = False
 
     @property
     def points(self) -> int:
@@ -234,6 +236,77 @@ class Call(Step):
         return iter(self.outputs)
 
 
+class Loop(Step):
+    """Steps that are repeated.
+
+    Attributes:
+        axis: The counter's number in indices, negative.
+        count: How often; None for as long as the flag is up.
+        reverse: Whether the counter counts down.
+        condition: Steps that set the flag, before each round.
+        flag: A buffer of one truth value.
+        body: The steps.
+    """
+
+    __slots__ = ("axis", "body", "condition", "count", "flag")
+
+    def __init__(
+        self,
+        axis: int,
+        count: int | None,
+        body: list[Step],
+        condition: list[Step] | None = None,
+        flag: Buffer | None = None,
+    ) -> None:
+        self.axis = axis
+        self.count = count
+        self.body = body
+        self.condition = condition or []
+        self.flag = flag
+
+    def reads(self) -> Iterator[Buffer]:
+        """Whatever a part of it reads."""
+        for step in (*self.condition, *self.body):
+            yield from step.reads()
+        if self.flag is not None:
+            yield self.flag
+
+    def writes(self) -> Iterator[Buffer]:
+        """Whatever a part of it writes."""
+        for step in (*self.condition, *self.body):
+            yield from step.writes()
+
+
+class Branch(Step):
+    """One of several lists of steps, by the number in a buffer (the nearest where there is none of that number)."""
+
+    __slots__ = ("branches", "index")
+
+    def __init__(self, index: Buffer, branches: list[list[Step]]) -> None:
+        self.index = index
+        self.branches = branches
+
+    def reads(self) -> Iterator[Buffer]:
+        """Whatever a branch reads."""
+        yield self.index
+        for steps in self.branches:
+            for step in steps:
+                yield from step.reads()
+
+    def writes(self) -> Iterator[Buffer]:
+        """Whatever a branch writes."""
+        for steps in self.branches:
+            for step in steps:
+                yield from step.writes()
+
+
+def parts(step: Step) -> list[list[Step]]:
+    """The lists of steps that a step contains."""
+    if type(step) is Loop:
+        return [step.condition, step.body]
+    return list(step.branches) if type(step) is Branch else []
+
+
 # Updates of what is there: addition, multiplication, the greater, the smaller, assignment.
 UPDATES = {"add", "scale", "raise", "lower", "set"}
 
@@ -267,8 +340,8 @@ class Printer:
     def buffer(self, b: Buffer) -> str:
         """A buffer's name."""
         if b not in self.names:
-            prefix = {"input": "in", "output": "out", "constant": "const", "workspace": "tmp"}[b.place]
-            number = len(self.names) if b.place == "workspace" else b.number
+            prefix = {"input": "in", "output": "out", "constant": "const"}.get(b.place, "tmp")
+            number = len(self.names) if prefix == "tmp" else b.number
             self.names[b] = f"{prefix}{number}"
         return self.names[b]
 
@@ -298,12 +371,31 @@ class Printer:
                 yield f"{indent}  {self.buffer(s.buffer)}[{self.index(s.index)}] {sign} {self.expression(s.expression)}"
         elif type(step) is Check:
             yield f"{indent}check {self.buffer(step.buffer)}: {step.reason}"
+        elif type(step) is Loop:
+            if step.flag is not None:
+                yield f"{indent}while:"
+                yield from self.steps(step.condition, f"{indent}  ")
+                yield f"{indent}  if not {self.buffer(step.flag)}: break"
+            else:
+                yield f"{indent}loop {name(step.axis)}<{step.count}:"
+            yield from self.steps(step.body, f"{indent}  ")
+        elif type(step) is Branch:
+            for number, steps in enumerate(step.branches):
+                yield f"{indent}case {number} of {self.buffer(step.index)}:"
+                yield from self.steps(steps, f"{indent}  ")
         elif type(step) is Call:
             outs = ", ".join(map(self.buffer, step.outputs))
             yield f"{indent}{outs} = {step.text}({', '.join(map(self.buffer, step.inputs))})"
+        else:
+            outs = ", ".join(map(self.buffer, step.writes()))
+            yield f"{indent}{outs} = numpy {step!r}({', '.join(map(self.buffer, step.reads()))})"
+
+    def steps(self, steps: Sequence[Step], indent: str = "") -> Iterator[str]:
+        """Steps, line by line."""
+        for step in steps:
+            yield from self.step(step, indent)
 
 
 def program_text(steps: Sequence[Step]) -> str:
     """A program as text."""
-    printer = Printer()
-    return "\n".join(line for step in steps for line in printer.step(step))
+    return "\n".join(Printer().steps(steps))

@@ -16,8 +16,8 @@ from funcgrad.compiler.fusion import Fusion
 from funcgrad.compiler.indices import ZERO, Affine, strides_of
 from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression
 from funcgrad.compiler.python_step import PythonStep
-from funcgrad.compiler.scalars import Convert
-from funcgrad.compiler.tensors import Tensor, constant, identity, view
+from funcgrad.compiler.scalars import Convert, logical_not
+from funcgrad.compiler.tensors import Tensor, broadcast, constant, identity, reshaped, view
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
 from funcgrad.kernels.assembly import ELEMENTS
@@ -50,6 +50,7 @@ class Lowering:
     def __init__(self, fusion: Fusion) -> None:
         self.fusion = fusion
         self.fallbacks: list[Equation] = []
+        self.depth = 0  # of loops around
 
     def program(self, jaxpr: Jaxpr) -> None:
         """Lower a whole jaxpr: inputs and outputs in buffers of the caller, in order."""
@@ -91,7 +92,7 @@ class Lowering:
         if place is not None:
             if y.buffer is None:
                 self.fusion.realise(y, place)
-            else:
+            elif not _moved_in(y, place):
                 self.fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
         elif uses > 1 and y.buffer is None and y.cost > 0.0:
             self.fusion.realise(y)
@@ -120,6 +121,21 @@ class Lowering:
         self.fusion.append(PythonStep(eqn, operands, ys))
         return ys
 
+    def inner(self, jaxpr: Jaxpr, arguments: Sequence[Tensor]) -> tuple[Fusion, list[Tensor]]:
+        """Lower a jaxpr as a region of its own; its results stay as they are."""
+        outer, self.fusion = self.fusion, Fusion()
+        try:
+            env: dict[Var, Tensor] = dict(zip(jaxpr.inputs, arguments, strict=True))
+            uses = _uses(jaxpr)
+            for eqn in jaxpr.equations:
+                ys = self.equation(eqn, [self.read(env, x) for x in eqn.inputs])
+                for v, y in zip(eqn.outputs, ys, strict=True):
+                    self._settle(v, y, uses.get(v, 0), None)
+                    env[v] = y
+            return self.fusion, [self.read(env, x) for x in jaxpr.outputs]
+        finally:
+            self.fusion = outer
+
     # What rules are written with
 
     def cast(self, x: Tensor, dtype: np.dtype[Any]) -> Tensor:
@@ -140,9 +156,15 @@ class Lowering:
 
     def repeated(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         """x broadcast to a shape, computed once."""
-        from funcgrad.compiler.tensors import broadcast
-
         return broadcast(self.once(x, shape), shape)
+
+    def reshaped(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """x in another shape, stored first where that is no index map."""
+        y = reshaped(x, shape)
+        if y is None:
+            y = reshaped(self.fusion.contiguous(x), shape)
+        assert y is not None
+        return y
 
     def view_of(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The elements of a stored contiguous tensor in another shape."""
@@ -157,6 +179,17 @@ class Lowering:
         self.fusion.append(Check(flag.buffer, reason))
 
 
+def _made_in_place(y: Tensor, place: Tensor) -> bool:
+    """Let a result that is all of a buffer in the workspace be made in an output instead, if it can be."""
+    assert y.buffer is not None
+    assert place.buffer is not None
+    whole = y.is_contiguous() and y.offset == ZERO and y.buffer.size == y.size
+    if not whole or y.buffer.place != "workspace" or place.buffer.place != "output" or place.buffer.size != y.size:
+        return False
+    y.buffer.place, y.buffer.number = place.buffer.place, place.buffer.number
+    return True
+
+
 def cast(x: Expression, dtype: np.dtype[Any]) -> Expression:
     """A scalar in another dtype."""
     if x.dtype == dtype:
@@ -166,9 +199,18 @@ def cast(x: Expression, dtype: np.dtype[Any]) -> Expression:
     return Apply(Convert(ELEMENTS[dtype]), (x,), dtype, 0.5)
 
 
-def _negated(x: Expression) -> Expression:
-    from funcgrad.compiler.scalars import logical_not
+def _moved_in(y: Tensor, place: Tensor) -> bool:
+    """Let a tensor that is all of a temporary buffer be the program's result itself, if it is to become one."""
+    buffer, target = y.buffer, place.buffer
+    assert buffer is not None and target is not None
+    whole = y.is_contiguous() and buffer.size == y.size and y.offset == ZERO
+    if not (whole and buffer.place == "workspace" and target.place == "output"):
+        return False
+    buffer.place, buffer.number = target.place, target.number
+    return True
 
+
+def _negated(x: Expression) -> Expression:
     return Apply(logical_not, (x,), np.dtype(np.bool_))
 
 

@@ -28,6 +28,7 @@ class NestEmitter:
     def __init__(self, scope: Scope, nest: Nest, vector_bits: int) -> None:
         self.scope = scope
         self.builder = scope.builder
+        self.nest_is_inline = nest.inline
         self.plan = ordering.plan(nest)
         self.nest = self.plan.nest
         self.order = self.plan.order
@@ -56,6 +57,9 @@ class NestEmitter:
         if self.vector is None:
             return 1
         most, extent = vector_bits // self.plan.bits, self.nest.extents[self.vector]
+        if self.nest_is_inline:
+            # Masks would keep the arrays from being registers.
+            return next((n for n in (8, 4, 2) if n <= most and extent % n == 0), 1)
         width = 1
         while width < most and width < extent:
             width *= 2
@@ -145,9 +149,10 @@ class NestEmitter:
     def _loop(self, level: int, start: int, count: int, step: int) -> None:
         """`count` rounds of the loop at a level, its counter beginning at `start`."""
         axis, b = self.order[level], self.builder
-        if count == 1:
-            self.counters[axis] = b.constant(start, I64)
-            self._block(level + 1)
+        if count == 1 or self.nest_is_inline:
+            for k in range(count):
+                self.counters[axis] = b.constant(start + k * step, I64)
+                self._block(level + 1)
             return
         before, label, after = b.block, b.label("loop"), b.label("done")
         b.jump(label)
@@ -186,7 +191,7 @@ class NestEmitter:
     def _most_copies(self, extent: int) -> int:
         """How many vectors to take at once."""
         cost = sum(s.expression.cost for s in self.nest.statements)
-        if cost > _MOST_UNROLLED_COST or len(self.nest.statements) > 3:
+        if self.nest_is_inline or cost > _MOST_UNROLLED_COST or len(self.nest.statements) > 3:
             return 1
         copies = 4 if self.sums else 2
         while copies > 1 and extent < self.width * copies:

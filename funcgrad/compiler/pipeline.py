@@ -14,7 +14,7 @@ from funcgrad.compiler.emission import ProgramEmitter
 from funcgrad.compiler.fusion import Fusion, drop_dead
 from funcgrad.compiler.loops import Nest, Step, program_text
 from funcgrad.compiler.lowering import Lowering
-from funcgrad.compiler.planning import plan_workspace
+from funcgrad.compiler.planning import plan_workspace, write_out_small
 from funcgrad.compiler.simplify import simplified
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, jaxpr_text
@@ -40,6 +40,7 @@ class Program:
         lowering.program(self.jaxpr)
         self.steps: list[Step] = drop_dead(lowering.fusion.steps)
         self.fallbacks: list[Equation] = lowering.fallbacks
+        write_out_small(self.steps)
         self.workspace = plan_workspace(self.steps)
         emitter = ProgramEmitter(8 * native.vector_bytes())
         emitter.program(self.steps)

@@ -1,12 +1,21 @@
-"""Where temporaries are in the workspace: each buffer has an offset, and shares it with those that it never meets."""
+"""Where temporaries are: in the workspace, or on the stack where the code that uses them is written out in place.
+
+In the workspace each buffer has an offset, and shares it with those that it never meets. Small nests are written out,
+point by point; LLVM then keeps the small arrays between them in registers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from funcgrad.compiler.loops import Buffer, Step
+from funcgrad.compiler.loops import Apply, Branch, Buffer, Check, Loop, Nest, Step, parts
+from funcgrad.compiler.ordering import expressions
+from funcgrad.kernels.assembly import Kernel
 
 _ALIGNMENT = 64
+# Small: so many points of all statements together, and for a whole program so many of all small nests.
+_SMALL, _MOST_WRITTEN_OUT = 160, 6000
+_SMALL_BYTES = 1024
 
 
 def plan_workspace(steps: Sequence[Step]) -> int:
@@ -34,3 +43,41 @@ def plan_workspace(steps: Sequence[Step]) -> int:
         placed.sort(key=lambda item: item[0])
         size = max(size, offset + space)
     return size
+
+
+def write_out_small(steps: Sequence[Step]) -> None:
+    """Mark the nests that are written out, and move buffers that only they use to the stack."""
+    room = _MOST_WRITTEN_OUT
+    users: dict[Buffer, bool] = {}
+    for step in _all_steps(steps):
+        if type(step) is Nest:
+            points = step.points * len(step.statements)
+            step.inline = points <= min(_SMALL, room) and not _calls_library(step)
+            room -= points if step.inline else 0
+            here = step.inline
+            mentioned = [*step.reads(), *step.writes()]
+        elif type(step) is Loop:
+            here, mentioned = True, [] if step.flag is None else [step.flag]
+        elif type(step) is Branch:
+            here, mentioned = True, [step.index]
+        else:
+            here, mentioned = type(step) is Check, [*step.reads(), *step.writes()]
+        for buffer in mentioned:
+            users[buffer] = users.get(buffer, True) and here
+    for buffer, here in users.items():
+        if here and buffer.place == "workspace" and buffer.nbytes <= _SMALL_BYTES:
+            buffer.place = "stack"
+
+
+def _all_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        for inner in parts(step):
+            yield from _all_steps(inner)
+
+
+def _calls_library(nest: Nest) -> bool:
+    """Whether a nest has points enough for vectors of a function of the mathematics library."""
+    if nest.points < 3:
+        return False
+    return any(type(x) is Apply and isinstance(x.function, Kernel) for s in nest.statements for x in expressions(s))

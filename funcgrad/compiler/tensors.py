@@ -104,6 +104,13 @@ def view(buffer: Buffer, shape: Shape, strides: Shape | None = None, offset: Aff
     return x
 
 
+def alias(x: Tensor) -> Tensor:
+    """The same elements as a tensor of its own, so that to store one does not store the other."""
+    y = Tensor(x.shape, x.dtype, x.at)
+    y.buffer, y.offset, y.strides = x.buffer, x.offset, x.strides
+    return y
+
+
 def constant(value: Any, dtype: np.dtype[Any], shape: Shape = ()) -> Tensor:
     """A number, repeated."""
     number = Constant(value, dtype)
