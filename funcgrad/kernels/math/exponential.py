@@ -169,17 +169,30 @@ def expm1(x: Value) -> Value:
     return select(fabs(x) < tiny, x, half + half)
 
 
+def falling_exp(x: Value) -> tuple[Value, Value, Value]:
+    """e^x of x <= 0 as a pair, to 0.1 ulp, and where it is not normal; there it is lifted."""
+    limit, tiny = chosen(x, (-746.0, -708.0), (-104.0, -87.0))
+    form = format_of(x)
+    x = clamped_below(x, limit)
+    shifted, r, rest = reduced(x, form.bias)
+    small = x < tiny
+    bits = shifted.bits(form.integer)
+    scale = (select(small, bits + (form.bias - 1), bits) << form.mantissa).bits(x.element)
+    high, low = quick_sum(x.like(1.0), r)
+    low = low + fma(r * r, polynomial(r, chosen(x, PAIR_F64, PAIR_F32)), rest)
+    return scale * high, scale * low, small
+
+
+def lowered(y: Value) -> Value:
+    """What `falling_exp` lifted."""
+    return y * 2.0 ** (1 - format_of(y).bias)
+
+
 @kernel
 def logistic(x: Value) -> Value:
     """1 / (1 + e^-x), the sigmoid: of e = e^-|x|, 1 / (1 + e) or e / (1 + e)."""
-    limit, tiny = chosen(x, (-746.0, -708.0), (-104.0, -87.0))
-    form = format_of(x)
-    down = clamped_below(-fabs(x), limit)
-    shifted, r, _ = reduced(down, form.bias)
-    small = down < tiny
-    lift = form.bias - 1
-    bits = shifted.bits(form.integer)
-    scale = (select(small, bits + lift, bits) << form.mantissa).bits(x.element)
-    e = fma(scale, fma(r * r, polynomial(r, chosen(x, EXP_F64, EXP_F32)), r), scale)
-    y = quotient(select(x < 0.0, e, 1.0), x.like(1.0), select(small, 0.0, e))
-    return select(small & (x < 0.0), y * 2.0**-lift, y)
+    high, low, small = falling_exp(-fabs(x))
+    e = high + low
+    falls = x < 0.0
+    y = quotient(select(falls, e, 1.0), x.like(1.0), select(small, 0.0, e))
+    return select(small & falls, lowered(y), y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from funcgrad.kernels.assembly import Value, fabs, fma, kernel, select
 from funcgrad.kernels.math.arithmetic import INF, NAN, chosen, format_of, polynomial
+from funcgrad.kernels.math.exponential import falling_exp, lowered
 
 LN2 = 0.6931471805599453
 LN2_REST = 2.3190468138462996e-17
@@ -44,6 +45,83 @@ LOG_F32 = (
     0.129044771194458,
     -0.07618086785078049,
 )
+
+
+# (log2(1 + f) - f log2(e)) / f^2 and (log10(1 + f) - f log10(e)) / f^2 there, with log2(e) and log10(e) rounded: to
+# 2^-54.5 of log2(1 + f) and of log10(1 + f), and to 2^-25.2 for float32.
+LOG2_E = 1.4426950408889634
+LOG2_F64 = (
+    -0.7213475204444836,
+    0.4808983469630234,
+    -0.3606737602212174,
+    0.28853900816709377,
+    -0.24044917364143842,
+    0.2060992928405088,
+    -0.18033686910712243,
+    0.16029936921040103,
+    -0.1442698925435302,
+    0.1311569535270208,
+    -0.12021737651566065,
+    0.11091470766104819,
+    -0.10310840506046422,
+    0.0969863247288897,
+    -0.09029153174743722,
+    0.07885372992897152,
+    -0.07421046658400457,
+    0.09736493664106767,
+    -0.11046939329757523,
+    0.05618739131374376,
+)
+LOG2_E_SINGLE = 1.4426950216293335
+LOG2_F32 = (
+    -0.7213472723960876,
+    0.48090463876724243,
+    -0.36070728302001953,
+    0.28823593258857727,
+    -0.23910793662071228,
+    0.210150346159935,
+    -0.2005590796470642,
+    0.15670400857925415,
+    -0.05259113758802414,
+)
+LOG10_E = 0.4342944819032518
+LOG10_F64 = (
+    -0.21714724095162663,
+    0.14476482730110277,
+    -0.1085736204754303,
+    0.08685889637516925,
+    -0.07238241370853377,
+    0.06204206947629775,
+    -0.0542868064338775,
+    0.04825490485172203,
+    -0.04342957213486258,
+    0.03948259873683871,
+    -0.03618926316215154,
+    0.03338101187370458,
+    -0.03102824461934846,
+    0.02927411807552907,
+    -0.027348533901235962,
+    0.023349226796029746,
+    -0.021086607454367752,
+    0.029626356991694757,
+    -0.03689238084036262,
+    0.01983894974125796,
+)
+LOG10_E_SINGLE = 0.4342944920063019
+LOG10_F32 = (
+    -0.2171471118927002,
+    0.14476130902767181,
+    -0.10858525335788727,
+    0.08705826103687286,
+    -0.07217715680599213,
+    0.05820653215050697,
+    -0.053805749863386154,
+    0.07504869997501373,
+    -0.06463120877742767,
+)
+LOG10_2 = 0.3010299956639812
+LOG10_2_REST = -2.8037281277851704e-18
+LOG10_2_SINGLE = float.fromhex("0x1.344136p-2")
 
 
 def split(x: Value) -> tuple[Value, Value]:
@@ -88,14 +166,62 @@ def log(x: Value) -> Value:
     return limits(x, log_sum(k, mantissa - 1.0))
 
 
+# In other bases, the logarithm of the base belongs to the polynomial's coefficients
+
+
+def log2_sum(k: Value, f: Value) -> Value:
+    """k + log2(1 + f)."""
+    scale, coefficients = chosen(f, (LOG2_E, LOG2_F64), (LOG2_E_SINGLE, LOG2_F32))
+    return k + fma(f, scale, f * f * polynomial(f, coefficients))
+
+
 @kernel
-def log1p(x: Value) -> Value:
-    """log(1 + x): 1 + x = 2^k m is rounded; what it lost is added to m - 1, which is x itself where k is 0."""
+def log2(x: Value) -> Value:
+    """The logarithm in base 2; exact for powers of 2."""
+    k, mantissa = split_any(x)
+    return limits(x, log2_sum(k, mantissa - 1.0))
+
+
+@kernel
+def log10(x: Value) -> Value:
+    """The logarithm in base 10; exact for powers of 10."""
+    k, mantissa = split_any(x)
+    f = mantissa - 1.0
+    scale, coefficients = chosen(x, (LOG10_E, LOG10_F64), (LOG10_E_SINGLE, LOG10_F32))
+    ratio, ratio_rest = chosen(x, (LOG10_2, LOG10_2_REST), (LOG10_2_SINGLE, LOG10_2 - LOG10_2_SINGLE))
+    rest = fma(f * f, polynomial(f, coefficients), k * ratio_rest)
+    return limits(x, fma(k, ratio, fma(f, scale, rest)))
+
+
+# log(1 + x): 1 + x = 2^k m is rounded; what it lost is added to m - 1, which is x itself where k is 0
+
+
+def split_above_one(x: Value, rest: Value) -> tuple[Value, Value]:
+    """k and f with 1 + x + rest = 2^k (1 + f), for x above -1 and a rest far below it."""
     total = 1.0 + x
     k, mantissa = split(total)
     integer = format_of(x).integer
     shrink = (mantissa.bits(integer) - total.bits(integer) + x.like(1.0).bits(integer)).bits(x.element)
     # 1 counts beside x only below 2^60.
-    lost = select(x < 2.0**60, (x - (total - 1.0)) * shrink, 0.0)
-    y = limits(total, log_sum(k, (mantissa - 1.0) + lost))
+    lost = select(x > 2.0**60, 0.0, ((x - (total - 1.0)) + rest) * shrink)
+    return k, (mantissa - 1.0) + lost
+
+
+@kernel
+def log1p(x: Value) -> Value:
+    """log(1 + x)."""
+    y = limits(1.0 + x, log_sum(*split_above_one(x, x.like(0.0))))
     return select(fabs(x) < format_of(x).least, x, y)
+
+
+# Sums of exponentials
+
+
+@kernel
+def softplus(x: Value) -> Value:
+    """log(1 + e^x): max(x, 0) + log(1 + e^-|x|)."""
+    high, low, small = falling_exp(-fabs(x))
+    y = log_sum(*split_above_one(high, low))
+    y = select(x < chosen(x, -40.0, -20.0), high + low, y)
+    y = select(small, select(x < 0.0, lowered(y), 0.0), y)
+    return select(x > 0.0, x + y, y)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F32, F64, Value, fabs, fma, kernel, rint, select, sqrt
-from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, exact_product, format_of, polynomial, quick_sum
+from funcgrad.kernels.assembly import F32, F64, Value, copysign, fabs, fma, kernel, rint, select, sqrt
+from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, chosen, exact_product, format_of, polynomial, quick_sum
 from funcgrad.kernels.math.exponential import clamped, power_of_two, scaled_exp2
 from funcgrad.kernels.math.logarithm import split, split_any
 
@@ -49,6 +49,18 @@ EXP2_SHORT = (
     1.5314208787882707e-05,
     1.3344193048180935e-06,
 )
+
+# (1 + f)^(-1/3) for sqrt(1/2) <= 1 + f <= sqrt(2), to 2^-20.1, and to 2^-12.0 for float32.
+INVERSE_CBRT_F64 = (
+    1.00000075421846,
+    -0.3333431961834445,
+    0.2220759338142179,
+    -0.17207009697265224,
+    0.1478656506743625,
+    -0.14134320161587227,
+    0.09328607278976278,
+)
+INVERSE_CBRT_F32 = (0.9997786283493042, -0.33466994762420654, 0.2377215325832367, -0.15854020416736603)
 
 
 # pow: 2^(y log2 |x|), with log2 as a pair
@@ -129,6 +141,28 @@ def _pow_single(x: Value, y: Value) -> Value:
 
 
 # Roots
+
+
+@kernel
+def cbrt(x: Value) -> Value:
+    """The cube root: of x = 2^(3q) a, z is a^(-1/3) by a polynomial and a step of third order; a z^2 is corrected."""
+    size = fabs(x)
+    k, mantissa = split_any(size)
+    form = format_of(x)
+    shifted = fma(k, x.like(1.0 / 3.0), form.rounder + form.bias)
+    remainder = fma(shifted - (form.rounder + form.bias), -3.0, k)
+    one_more, one_less = remainder > 0.0, remainder < 0.0
+    a = mantissa * select(one_more, x.like(2.0), select(one_less, x.like(0.5), 1.0))
+    z = polynomial(mantissa - 1.0, chosen(x, INVERSE_CBRT_F64, INVERSE_CBRT_F32))
+    z = z * select(one_more, x.like(0.5 ** (1 / 3)), select(one_less, x.like(2.0 ** (1 / 3)), 1.0))
+    missing = fma(-(a * z), z * z, 1.0)
+    z = fma(z * missing, fma(missing, 2.0 / 9.0, 1.0 / 3.0), z)
+    square = z * z
+    y = a * square
+    y_square, lost = exact_product(y, y)
+    y = fma(fma(-y, lost, fma(-y, y_square, a)), square * (1.0 / 3.0), y)
+    y = copysign(y * power_of_two(shifted), x)
+    return select((size > 0.0) & (size < INF), y, x)
 
 
 @kernel

@@ -90,7 +90,16 @@ ROWS = [
         operands=2,
         precision=5000,
     ),
+    Row(
+        kernel=powers.cbrt,
+        reference=lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)),
+        samples=mixture(everything(), numbers(-10, 10)),
+        timed=numbers(-10, 10),
+        numpy=np.cbrt,
+        jax="jax.numpy.cbrt",
+    ),
 ]
+PAIRS = [row for row in ROWS if row.operands == 2]
 
 
 @pytest.mark.parametrize(("row", "dtype"), cases(ROWS), ids=name_of)
@@ -102,7 +111,7 @@ POINTS = np.array([0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 1e30, 
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("row", ROWS, ids=name_of)
+@pytest.mark.parametrize("row", PAIRS, ids=name_of)
 def test_kernel_at_special_points_equals_numpy(row: Row, dtype: str) -> None:
     x, y = (points.ravel().astype(dtype) for points in np.meshgrid(POINTS, POINTS))
     with np.errstate(all="ignore"):
@@ -114,3 +123,10 @@ def test_kernel_at_special_points_equals_numpy(row: Row, dtype: str) -> None:
 def test_pow_of_whole_numbers_is_exact() -> None:
     x, y = np.meshgrid(np.arange(-20.0, 21.0), np.arange(0.0, 12.0))
     np.testing.assert_array_equal(compiled(powers.pow, "float64", 2)(x, y), x**y)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cbrt_at_special_points_is_exact(dtype: str) -> None:
+    x = [0.0, -0.0, 1.0, -1.0, 8.0, -27.0, 1e3, INF, -INF, NAN]
+    row = next(row for row in ROWS if row.name == "cbrt")
+    check_special(row, dtype, (x,), [0.0, -0.0, 1.0, -1.0, 2.0, -3.0, 10.0, INF, -INF, NAN])
