@@ -1,5 +1,41 @@
 """How each primitive becomes loops, one room for each family of `primitives/`. Importing this registers all rules."""
 
-from funcgrad.compiler.lowerings import contractions, elementwise, reductions, shaping
+from funcgrad.compiler.lowerings import (
+    arithmetic,
+    comparison,
+    contractions,
+    control,
+    elementwise,
+    exponential,
+    indexing,
+    powers,
+    reductions,
+    rounding,
+    scattering,
+    selection,
+    shaping,
+    special,
+    structural,
+    trigonometric,
+    unstacking,
+)
 
-__all__ = ["contractions", "elementwise", "reductions", "shaping"]
+__all__ = [
+    "arithmetic",
+    "comparison",
+    "contractions",
+    "control",
+    "elementwise",
+    "exponential",
+    "indexing",
+    "powers",
+    "reductions",
+    "rounding",
+    "scattering",
+    "selection",
+    "shaping",
+    "special",
+    "structural",
+    "trigonometric",
+    "unstacking",
+]
