@@ -74,6 +74,19 @@ class Fusion:
         x.store(target)
         return x
 
+    def overwrite(self, x: Tensor, place: Tensor) -> None:
+        """Store x's elements in a part of a buffer, after all that is stored there already."""
+        if x.size:
+            index = identity(x.shape)
+            assert place.buffer is not None
+            flat = flat_index(index, place.strides, place.offset)
+            self.append(Nest(x.shape, [Statement(place.buffer, flat, x.at(index))]))
+
+    def hold(self, x: Tensor) -> None:
+        """Let everything that loads from a stored tensor from now on come after all steps so far."""
+        assert x.buffer is not None
+        self._ready[x.buffer] = len(self.steps) - 1
+
     def contiguous(self, x: Tensor) -> Tensor:
         """x stored in C order at the beginning of a buffer of its own."""
         self.realise(x)
@@ -96,6 +109,8 @@ class Fusion:
         """The reduction of a nest's expression over all counters but `kept`, as a stored tensor of a shape."""
         y = self.buffer(shape, dtype)
         assert y.buffer is not None
+        if not y.size:
+            return y
         strides = [1] * len(kept)
         for i in range(len(kept) - 2, -1, -1):
             strides[i] = strides[i + 1] * extents[kept[i + 1]]

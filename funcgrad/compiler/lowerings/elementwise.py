@@ -1,92 +1,107 @@
-"""Elementwise primitives: a scalar function of operands that broadcast."""
+"""What elementwise primitives have in common: a scalar function of broadcast operands, in the dtypes of a ufunc."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from funcgrad.compiler import scalars
+from funcgrad.compiler.loops import BOOL, INT64, Apply, Constant, Expression
 from funcgrad.compiler.lowering import Lowering, cast, lowers
-from funcgrad.compiler.loops import Apply
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.avals import ShapedArray
-from funcgrad.core.jaxpr import Equation
+from funcgrad.core.jaxpr import Atom, Equation, Literal
 from funcgrad.core.primitive import Primitive
-from funcgrad.kernels import assembly
-from funcgrad.kernels.math import exponential
-from funcgrad.primitives import arithmetic, comparison, exponential as exponentials, kinds, masking, powers, structural
+from funcgrad.kernels.assembly import ELEMENTS
 
-# What a call of the mathematics library costs beside an addition.
-_LIBRARY = 12.0
+Dtype: TypeAlias = np.dtype[Any]
+Scalar: TypeAlias = Callable[..., Any]
+
+# What a division and a call of the mathematics library cost beside an addition.
+DIVISION = 4.0
+LIBRARY = 12.0
+
+_PYTHON_TYPES: dict[str, Any] = {"b": BOOL, "i": int, "f": float, "c": complex}
 
 
-def apply(
-    lowering: Lowering, eqn: Equation, function: Callable[..., Any], xs: tuple[Tensor, ...], common: Any, cost: float
+@lru_cache(maxsize=4096)
+def loop_dtypes(ufunc: np.ufunc, operands: tuple[tuple[Dtype, bool], ...]) -> tuple[Dtype, ...]:
+    """The dtypes to which NumPy converts a ufunc's operands, given as pairs of dtype and weakness (NEP 50)."""
+    kinds = [_PYTHON_TYPES[dtype.kind] if weak else dtype for dtype, weak in operands]
+    if all(isinstance(kind, type) for kind in kinds):
+        kinds = [np.dtype(kind) for kind in kinds]
+    return ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout))[: ufunc.nin]
+
+
+def operand_dtypes(ufunc: np.ufunc, eqn: Equation) -> tuple[Dtype, ...]:
+    """The dtypes in which a ufunc's equation computes."""
+    avals = [x.aval for x in eqn.inputs]
+    result = eqn.outputs[0].aval
+    if result.weak_type:  # Python's operator on Python's numbers
+        return (result.dtype,) * len(avals)
+    return loop_dtypes(ufunc, tuple((aval.dtype, aval.weak_type) for aval in avals))
+
+
+def elements(
+    lowering: Lowering, aval: ShapedArray, function: Scalar, xs: Sequence[Tensor], dtypes: Sequence[Dtype], cost: float
 ) -> Tensor:
-    """A scalar function of operands converted to one dtype."""
-    aval = eqn.outputs[0].aval
+    """A scalar function of operands that broadcast to the result, each converted to a dtype first."""
     shape, dtype = aval.shape, aval.dtype
     operands = [lowering.repeated(x, shape) for x in xs]
-    return Tensor(
-        shape, dtype, lambda index: Apply(function, [cast(x.at(index), common) for x in operands], dtype, cost)
-    )
+    pairs = list(zip(operands, dtypes, strict=True))
+    return Tensor(shape, dtype, lambda index: Apply(function, [cast(x.at(index), d) for x, d in pairs], dtype, cost))
 
 
-def common_dtype(avals: list[ShapedArray]) -> np.dtype[Any]:
-    """The dtype in which NumPy compares operands of these types."""
-    python = {"b": False, "i": 0, "f": 0.0, "c": 0j}
-    return np.result_type(*[python[a.dtype.kind] if a.weak_type else a.dtype for a in avals])
+def pointwise(
+    primitive: Primitive,
+    ufunc: np.ufunc,
+    function: Scalar,
+    cost: float = 1.0,
+    *,
+    kinds: str = "fiub",
+    python: bool = True,
+) -> None:
+    """Lower a primitive to a scalar function.
 
-
-def pointwise(primitive: Primitive, function: Callable[..., Any], cost: float = 1.0) -> None:
-    """Lower a primitive to a scalar function of operands of the result's dtype."""
+    Args:
+        ufunc: Which dtypes its operands are converted to.
+        kinds: The kinds of these dtypes that the function takes.
+        python: Whether it takes Python's numbers alone; if not, Python's operator does, which may raise.
+    """
 
     @lowers(primitive)
     def rule(lowering: Lowering, eqn: Equation, *xs: Tensor, **params: Any) -> Any:
-        dtype = eqn.outputs[0].aval.dtype
-        return apply(lowering, eqn, function, xs, dtype, cost)
+        aval = eqn.outputs[0].aval
+        dtypes = operand_dtypes(ufunc, eqn)
+        if (aval.weak_type and not python) or any(d not in ELEMENTS or d.kind not in kinds for d in dtypes):
+            return NotImplemented
+        check_python_integers(lowering, eqn, xs, dtypes)
+        return elements(lowering, aval, function, xs, dtypes, cost)
 
 
-def compares(primitive: Primitive, function: Callable[..., Any]) -> None:
-    """Lower a comparison."""
-
-    @lowers(primitive)
-    def rule(lowering: Lowering, eqn: Equation, *xs: Tensor) -> Any:
-        return apply(lowering, eqn, function, xs, common_dtype([x.aval for x in eqn.inputs]), 1.0)
-
-
-pointwise(arithmetic.add_p, scalars.add)
-pointwise(arithmetic.subtract_p, scalars.subtract)
-pointwise(arithmetic.multiply_p, scalars.multiply)
-pointwise(arithmetic.negative_p, scalars.negative)
-pointwise(arithmetic.divide_p, scalars.divide, 4.0)
-pointwise(exponentials.exp_p, exponential.exp, _LIBRARY)
-compares(comparison.less_p, scalars.less)
-compares(comparison.less_equal_p, scalars.less_equal)
-compares(comparison.greater_p, scalars.greater)
-compares(comparison.greater_equal_p, scalars.greater_equal)
-compares(comparison.equal_p, scalars.equal)
-compares(comparison.not_equal_p, scalars.not_equal)
+def check_python_integers(lowering: Lowering, eqn: Equation, xs: Sequence[Tensor], dtypes: Sequence[Dtype]) -> None:
+    """Let NumPy say so where a Python integer is out of the range of the dtype that it takes."""
+    for atom, x, dtype in zip(eqn.inputs, xs, dtypes, strict=True):
+        unknown = atom.aval.weak_type and not isinstance(atom, Literal)
+        if unknown and atom.aval.dtype == INT64 and dtype.kind in "iu" and dtype != INT64:
+            lowering.require(_within(x, dtype), f"a Python integer is out of bounds for {dtype.name}")
 
 
-@lowers(masking.select_p)
-def _select(lowering: Lowering, eqn: Equation, pred: Tensor, x1: Tensor, x2: Tensor) -> Any:
-    aval = eqn.outputs[0].aval
-    p, a, b = (lowering.repeated(x, aval.shape) for x in (pred, x1, x2))
-    bool_ = np.dtype(np.bool_)
+def _within(x: Tensor, dtype: Dtype) -> Tensor:
+    info = np.iinfo(dtype)
+    low, high = Constant(info.min, INT64), Constant(min(info.max, np.iinfo(np.int64).max), INT64)
 
-    def elements(index: Any) -> Apply:
-        operands = (cast(p.at(index), bool_), cast(a.at(index), aval.dtype), cast(b.at(index), aval.dtype))
-        return Apply(scalars.select, operands, aval.dtype)
+    def inside(index: Any) -> Expression:
+        y = x.at(index)
+        above = Apply(scalars.greater_equal, (y, low), BOOL)
+        return Apply(scalars.logical_and, (above, Apply(scalars.less_equal, (y, high), BOOL)), BOOL)
 
-    return Tensor(aval.shape, aval.dtype, elements)
-
-
-@lowers(structural.cast_p, structural.truncate_p)
-def _cast(lowering: Lowering, eqn: Equation, x: Tensor, dtype: np.dtype[Any]) -> Any:
-    return lowering.cast(x, np.dtype(dtype))
+    return Tensor(x.shape, BOOL, inside)
 
 
-__all__ = ["assembly", "kinds", "powers"]
+def literal(atom: Atom) -> Any:
+    """A literal's number; None of a variable."""
+    return atom.value if isinstance(atom, Literal) else None

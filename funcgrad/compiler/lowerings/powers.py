@@ -1,0 +1,116 @@
+"""Lowerings of `primitives/powers.py`: powers with small whole exponents are products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from funcgrad.compiler import scalars
+from funcgrad.compiler.lowering import Lowering, lowers
+from funcgrad.compiler.lowerings.elementwise import DIVISION, elements, literal, pointwise
+from funcgrad.compiler.tensors import Tensor, constant
+from funcgrad.core.jaxpr import Equation
+from funcgrad.kernels.assembly import Value, fma
+from funcgrad.primitives import powers
+
+_GREATEST_PRODUCT = 8
+
+pointwise(powers.square_p, np.square, scalars.square)
+pointwise(powers.sqrt_p, np.sqrt, scalars.sqrt, DIVISION)
+
+
+@lowers(powers.reciprocal_p)
+def _reciprocal(lowering: Lowering, eqn: Equation, x: Tensor) -> Any:
+    aval = eqn.outputs[0].aval
+    function = scalars.reciprocal if aval.dtype.kind == "f" else scalars.integer_reciprocal
+    return elements(lowering, aval, function, (x,), (aval.dtype,), DIVISION)
+
+
+class Product:
+    """x to a whole power from 2 as products, correctly rounded but for a few in a thousand.
+
+    A power is kept with its rounding error, which is worth less than a unit of its last place; the errors together
+    correct the last product.
+    """
+
+    __slots__ = ("exponent", "name")
+
+    def __init__(self, exponent: int) -> None:
+        self.exponent = exponent
+        self.name = f"power_{exponent}"
+
+    def __call__(self, x: Value) -> Value:
+        """The power."""
+        if x.element.kind != "f":
+            return self._wrapping(x)
+        if self.exponent == 2:
+            return x * x
+        y, error = self._power(x, self.exponent)
+        assert error is not None
+        corrected = y + error
+        return scalars.select(corrected.is_nan(), y, corrected)
+
+    def _power(self, x: Value, exponent: int) -> tuple[Value, Value | None]:
+        if exponent == 1:
+            return x, None
+        half = self._power(x, exponent // 2)
+        y = _product(half, half)
+        return _product(y, (x, None)) if exponent % 2 else y
+
+    def _wrapping(self, x: Value) -> Value:
+        y = None
+        for bit in bin(self.exponent)[2:]:
+            if y is not None:
+                y = y * y
+            if bit == "1":
+                y = x if y is None else y * x
+        assert y is not None
+        return y
+
+
+def _product(a: tuple[Value, Value | None], b: tuple[Value, Value | None]) -> tuple[Value, Value]:
+    """The product of two numbers with errors, with its own."""
+    y = a[0] * b[0]
+    error = fma(a[0], b[0], -y)
+    if b[1] is not None:
+        error = fma(a[0], b[1], error)
+    if a[1] is not None:
+        error = fma(a[1], b[0], error)
+    return y, error
+
+
+def root_of_scalar(x: Value) -> Value:
+    """x ** 0.5 as C has it: 0 of -0, infinity of -infinity."""
+    return scalars.select(x.equals(-scalars.INF), -x, scalars.sqrt(x + 0.0))
+
+
+@lowers(powers.pow_p, powers.power_p, powers.float_power_p)
+def _pow(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
+    aval = eqn.outputs[0].aval
+    exponent = literal(eqn.inputs[1])
+    if aval.weak_type or exponent is None or not np.isreal(exponent):
+        return NotImplemented
+    by_operator = eqn.primitive is powers.pow_p and eqn.inputs[1].aval.weak_type and bool(x1.shape)
+    special = _known_power(float(exponent), aval.dtype.kind == "f", by_operator)
+    if special is None:
+        return NotImplemented
+    if special == "one":
+        return constant(1, aval.dtype, aval.shape)
+    function, cost = special
+    return elements(lowering, aval, function, (x1,), (aval.dtype,), cost)
+
+
+def _known_power(exponent: float, floating: bool, by_operator: bool) -> Any:
+    """A function of the base alone, and its cost; "one"; or None."""
+    if exponent == 0.0:
+        return "one"
+    if exponent == 1.0:
+        return scalars.positive, 0.0
+    if exponent.is_integer() and 2 <= exponent <= (_GREATEST_PRODUCT if floating else 2**62):
+        return Product(int(exponent)), 3.0 * exponent if exponent > 2 else 1.0
+    if floating and exponent == -1.0:
+        return scalars.reciprocal, DIVISION
+    if floating and exponent == 0.5:
+        return (scalars.sqrt if by_operator else root_of_scalar), DIVISION
+    return None

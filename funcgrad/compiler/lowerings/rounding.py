@@ -1,0 +1,30 @@
+"""Lowerings of `primitives/rounding.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from funcgrad.compiler import scalars
+from funcgrad.compiler.lowering import Lowering, lowers
+from funcgrad.compiler.lowerings.elementwise import DIVISION, elements, pointwise
+from funcgrad.compiler.tensors import Tensor
+from funcgrad.core.jaxpr import Equation
+from funcgrad.primitives import rounding
+
+pointwise(rounding.floor_p, np.floor, scalars.floor)
+pointwise(rounding.ceil_p, np.ceil, scalars.ceil)
+pointwise(rounding.trunc_p, np.trunc, scalars.trunc)
+pointwise(rounding.rint_p, np.rint, scalars.rint)
+pointwise(rounding.fraction_p, np.fabs, scalars.fraction, 5.0)
+
+
+@lowers(rounding.round_p)
+def _round(lowering: Lowering, eqn: Equation, x: Tensor, decimals: int) -> Any:
+    aval = eqn.outputs[0].aval
+    if x.dtype.kind in "iu" and decimals >= 0:
+        return x
+    if x.dtype.kind != "f":
+        return NotImplemented
+    return elements(lowering, aval, scalars.RoundTo(decimals), (x,), (x.dtype,), 1.0 + DIVISION * bool(decimals))

@@ -1,0 +1,61 @@
+"""Lowerings of `primitives/scattering.py`: a copy, and updates of it in the order in which NumPy has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from funcgrad.compiler import scalars
+from funcgrad.compiler.indices import strides_of
+from funcgrad.compiler.loops import BOOL, INT64, Apply, Constant, Counter, Expression
+from funcgrad.compiler.lowering import Lowering, lowers
+from funcgrad.compiler.lowerings.indexing import Selected, update
+from funcgrad.compiler.tensors import Tensor, flat_index
+from funcgrad.core.jaxpr import Equation
+from funcgrad.core.primitive import Primitive
+from funcgrad.primitives import scattering
+from funcgrad.primitives.index import Index as Selection
+
+
+def _scatters(primitive: Primitive, combine: str) -> None:
+    @lowers(primitive)
+    def rule(lowering: Lowering, eqn: Equation, x: Tensor, v: Tensor, *arrays: Tensor, index: Selection) -> Any:
+        if any(a.dtype == BOOL for a in arrays) or (x.dtype == BOOL and combine != "set"):
+            return NotImplemented
+        y = lowering.fusion.buffer(x.shape, x.dtype)
+        selected = Selected(lowering, index, x.shape, arrays)
+        lowering.fusion.realise(Tensor(x.shape, x.dtype, x.at), y)
+        update(lowering, y, selected, lowering.cast(v, x.dtype), combine)
+        return y
+
+
+_scatters(scattering.scatter_set_p, "set")
+_scatters(scattering.scatter_add_p, "add")
+_scatters(scattering.scatter_min_p, "lower")
+_scatters(scattering.scatter_max_p, "raise")
+
+
+@lowers(scattering.gather_last_p)
+def _gather_last(lowering: Lowering, eqn: Equation, x: Tensor, *arrays: Tensor, index: Selection) -> Any:
+    """Each element writes its number where it is from; those read their own number that were last."""
+    aval = eqn.outputs[0].aval
+    if any(a.dtype == BOOL for a in arrays):
+        return NotImplemented
+    if x.cost > 0.0:
+        lowering.fusion.realise(x)
+    selected = Selected(lowering, index, x.shape, arrays)
+    strides = strides_of(aval.shape)
+
+    def number(i: Any) -> Expression:
+        flat = flat_index(i, strides)
+        return flat if isinstance(flat, Expression) else Counter(flat)
+
+    numbers = Tensor(aval.shape, INT64, number)
+    owners = lowering.fusion.buffer(x.shape, INT64)
+    update(lowering, owners, selected, numbers, "set")
+
+    def element(i: Any) -> Expression:
+        source = selected.source(i)
+        is_last = Apply(scalars.equal, (owners.at(source), number(i)), BOOL)
+        return Apply(scalars.select, (is_last, x.at(source), Constant(0, x.dtype)), x.dtype)
+
+    return Tensor(aval.shape, x.dtype, element)

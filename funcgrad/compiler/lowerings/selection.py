@@ -1,0 +1,34 @@
+"""Lowerings of `primitives/masking.py` and `primitives/selection.py`: select and clip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from funcgrad.compiler import scalars
+from funcgrad.compiler.loops import BOOL
+from funcgrad.compiler.lowering import Lowering, lowers
+from funcgrad.compiler.lowerings.elementwise import check_python_integers, elements, operand_dtypes
+from funcgrad.compiler.tensors import Tensor
+from funcgrad.core.jaxpr import Equation
+from funcgrad.kernels.assembly import ELEMENTS
+from funcgrad.primitives import masking, selection
+
+
+@lowers(masking.select_p)
+def _select(lowering: Lowering, eqn: Equation, pred: Tensor, x1: Tensor, x2: Tensor) -> Any:
+    aval = eqn.outputs[0].aval
+    dtypes = (BOOL, aval.dtype, aval.dtype)
+    check_python_integers(lowering, eqn, (pred, x1, x2), dtypes)
+    return elements(lowering, aval, scalars.select, (pred, x1, x2), dtypes, 1.0)
+
+
+@lowers(selection.clip_p)
+def _clip(lowering: Lowering, eqn: Equation, x: Tensor, low: Tensor, high: Tensor) -> Any:
+    dtypes = operand_dtypes(np._core.umath.clip, eqn)  # type: ignore[attr-defined]
+    if any(d not in ELEMENTS for d in dtypes):
+        return NotImplemented
+    check_python_integers(lowering, eqn, (x, low, high), dtypes)
+    function = scalars.clip if low.size == high.size == 1 else scalars.clip_each
+    return elements(lowering, eqn.outputs[0].aval, function, (x, low, high), dtypes, 4.0)

@@ -1,0 +1,18 @@
+"""Lowerings of `primitives/trigonometric.py`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from funcgrad.compiler import scalars
+from funcgrad.compiler.lowerings.elementwise import LIBRARY, pointwise
+from funcgrad.kernels.math.hyperbolic import tanh
+from funcgrad.kernels.math.trigonometric import cos, sin, tan
+from funcgrad.primitives import trigonometric
+
+pointwise(trigonometric.sin_p, np.sin, sin, 2.0 * LIBRARY)
+pointwise(trigonometric.cos_p, np.cos, cos, 2.0 * LIBRARY)
+pointwise(trigonometric.tan_p, np.tan, tan, 2.0 * LIBRARY)
+pointwise(trigonometric.tanh_p, np.tanh, tanh, LIBRARY)
+pointwise(trigonometric.deg2rad_p, np.deg2rad, scalars.degrees_to_radians)
+pointwise(trigonometric.rad2deg_p, np.rad2deg, scalars.radians_to_degrees)
