@@ -36,6 +36,17 @@ def compiling_is_off() -> bool:
     return _off.get()
 
 
+def clear_caches() -> None:
+    """Forget every program of every jitted function, and give back the memory of their temporaries.
+
+    What is on disk stays: `python -m funcgrad cache clear`.
+    """
+    for function in list(forgetting):
+        function.forget()
+    if "funcgrad.compiler.workspaces" in sys.modules:
+        sys.modules["funcgrad.compiler.workspaces"].clear()
+
+
 @contextlib.contextmanager
 def disable_jit() -> Iterator[None]:
     """Within it jitted functions are not compiled, and compiled ones are not used: NumPy evaluates everything.
@@ -111,6 +122,12 @@ class Program:
             warnings.warn(text, CompilationWarning, stacklevel=2)
         self.seconds["compile"] = time.perf_counter() - start
 
+    def stages(self) -> Any:
+        """The program on its way to native code, to be looked at."""
+        from funcgrad.compiler import pipeline, simplify
+
+        return pipeline.Program(simplify.simplified(simplify.with_known(self.jaxpr, self._known)))
+
     def results(self, arrays: Sequence[Any]) -> list[Any]:
         """The flat results, by native code if there is some."""
         self.calls += 1
@@ -131,8 +148,7 @@ class Program:
             if ys is NotImplemented:
                 fitting = [_fitting(x, aval) for x, aval in zip(arrays, avals, strict=True)]
                 ys = self.executable.call(*map(_plain, self._captured), *fitting)
-        except ProgramError as error:
-            self.executable.stopped(error)
+        except ProgramError:
             return None  # NumPy says what is wrong
         if ys is NotImplemented:
             return None

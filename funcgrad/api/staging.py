@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from funcgrad.api.arguments import argument_path, native, run
+from funcgrad.api.explaining import Explanation, Lowered, types_text
 from funcgrad.api.programs import Program, compiling_is_off, forgetting
 from funcgrad.api.results import fresh
 from funcgrad.api.surroundings import Same, has_state, state_of, static_key
@@ -48,6 +49,8 @@ class _jit(Transformed[P, R]):
         check_static(self)
         # By the arguments' signature: the program, and the state of everything around in which it was recorded.
         self._programs: dict[Hashable, tuple[tuple[Any, ...], Program]] = {}
+        # Signatures that are recorded anew at each call, with the last recording.
+        self._uncompiled: dict[Hashable, Program] = {}
         self._shortcut: Callable[[tuple[Any, ...]], Any] | None = None
         self._changes = 0
         self._warned = False
@@ -147,11 +150,36 @@ class _jit(Transformed[P, R]):
             if len(self._programs) >= _MOST_PROGRAMS:
                 del self._programs[next(iter(self._programs))]
             self._programs[call.key] = (call.state, program)
+            return program
+        self._uncompiled[call.key] = program
         return program
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """The program for arguments like these (`ShapeDtypeStruct`s will do), to be looked at and compiled by hand.
+
+        Returns:
+            A `Lowered`: `as_text("jaxpr" | "loops" | "llvm")` shows the stages, `compile()` gives a function.
+        """
+        call = _Call(self, args, kwargs)
+        known = self._programs.get(call.key)
+        if known is not None and known[0] == call.state:
+            return Lowered(self, known[1])
+        abstract = any(isinstance(x, ShapedArray) for x in call.arrays)
+        recording, outs, out_tree = _record(self, call, call.arrays, abstract=abstract)
+        try:
+            return Lowered(self, self._keep(call, recording, outs, out_tree))
+        finally:
+            recording.close()
+
+    def explain(self) -> Explanation:
+        """What became of each signature so far: whether it is compiled and where its steps run, or why not."""
+        programs = {**self._uncompiled, **{key: program for key, (_, program) in self._programs.items()}}
+        return Explanation(self, [(types_text(key), program) for key, program in programs.items()])
 
     def forget(self) -> None:
         """Drop all programs."""
         self._programs.clear()
+        self._uncompiled.clear()
         self._shortcut = None
 
     def _note_change(self) -> None:

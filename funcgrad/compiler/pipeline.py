@@ -66,12 +66,13 @@ class Program:
         text = canonical_text(self.jaxpr)
         name = None if text is None else cache.key(text)
         stored = None if name is None else cache.read(name)
+        steps = [step.run for step in self._python_steps]
         if stored is not None:
-            return Executable(native.load(stored.code), [step.run for step in self._python_steps])
+            return Executable(native.load(stored.code), steps, self.fallbacks, "disk")
         code = native.compile_module(self.llvm())
         if name is not None:
-            cache.write(name, {"steps": len(self._python_steps)}, code)
-        return Executable(native.load(code), [step.run for step in self._python_steps])
+            cache.write(name, {"steps": len(steps)}, code)
+        return Executable(native.load(code), steps, self.fallbacks, "compiler")
 
 
 def executable(jaxpr: Jaxpr) -> Executable:
@@ -80,7 +81,7 @@ def executable(jaxpr: Jaxpr) -> Executable:
     text = canonical_text(simple)
     stored = None if text is None else cache.read(cache.key(text))
     if stored is not None and not stored.header["steps"]:
-        return Executable(native.load(stored.code), ())
+        return Executable(native.load(stored.code), (), (), "disk")
     return Program(simple).compile()
 
 
@@ -90,22 +91,20 @@ class Executable:
     Attributes:
         call: Of flat arguments: the result, or a tuple of results unless there is just one; `NotImplemented` where
             arguments are not exactly of the types compiled for (native, contiguous, aligned).
+        fallbacks: Equations that call NumPy.
+        origin: "compiler" or "disk".
     """
 
-    def __init__(self, library: native.Library, steps: Sequence[runtime.Step]) -> None:
+    def __init__(
+        self, library: native.Library, steps: Sequence[runtime.Step], fallbacks: Sequence[Equation], origin: str
+    ) -> None:
         self.call = entry.bind_entry(library)
+        self.fallbacks = list(fallbacks)
+        self.origin = origin
         if steps:
             number = runtime.register(steps)
             ctypes.c_int64.from_address(library.address("fg_program")).value = number
             weakref.finalize(library, runtime.unregister, number)
-
-    def stopped(self, error: runtime.ProgramError) -> None:
-        """Raise what stopped a call, if it was Ctrl-C; anything else NumPy will say better."""
-        if error.args[0] == runtime.FALLBACK_FAILED:
-            try:
-                runtime.reraise()
-            except Exception:
-                return
 
 
 def _argument(aval: ShapedArray) -> entry.Argument:

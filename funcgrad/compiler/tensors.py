@@ -168,7 +168,7 @@ def _keep_view(x: Tensor, y: Tensor, index_map: Callable[[tuple[Index, ...]], tu
     flat = flat_index(index_map(identity(y.shape)), x.strides, x.offset)
     if type(flat) is Affine:
         strides = tuple(flat.coefficient(axis) for axis in range(len(y.shape)))
-        own = {axis for axis in range(len(y.shape))}
+        own = set(range(len(y.shape)))
         y.buffer, y.strides = x.buffer, strides
         y.offset = Affine(flat.offset, tuple(term for term in flat.terms if term[0] not in own))
 
