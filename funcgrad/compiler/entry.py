@@ -44,7 +44,7 @@ _HEAD = object.__basicsize__
 _TYPE = _HEAD - 8
 _DATA, _NDIM, _SHAPE, _DESCR, _FLAGS = _HEAD, _HEAD + 8, _HEAD + 16, _HEAD + 40, _HEAD + 48
 _DESCR_TYPE = _HEAD + 8  # kind, type, byte order, flags: a byte each; then the type's number
-_DESCR_MASK = 0xFFFFFFFF_00FF0000
+_DESCR_MASK = 0xFFFFFFFF_00FE0000  # "=" and "<" are the same on the machines that lie so
 _CONTIGUOUS_ALIGNED = 0x0001 | 0x0100
 
 _DECLARATIONS = """
@@ -55,6 +55,7 @@ _DECLARATIONS = """
 @PyLong_Type = external global i8
 @fg_true = external global i8
 @fg_not_implemented = external global i8
+@fg_exception = external global i8
 @fg_program_error = external global i8
 @fg_numpy_false = external global i8
 @fg_numpy_true = external global i8
@@ -71,9 +72,17 @@ declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
 declare ptr @PyArray_New(ptr, i32, ptr, i32, ptr, ptr, i32, i32, ptr)
 declare void @PyErr_SetObject(ptr, ptr)
 declare ptr @PyErr_NoMemory()
+declare ptr @PyErr_Occurred()
+declare i32 @PyErr_GivenExceptionMatches(ptr, ptr)
+declare void @PyErr_Clear()
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 """
+
+
+def _descr_word(dtype: np.dtype[Any]) -> int:
+    """What the masked word of a descriptor is: the type's number and the byte order."""
+    return (dtype.num << 32 | ord(dtype.byteorder) << 16) & _DESCR_MASK
 
 
 def entry_text(
@@ -89,7 +98,13 @@ def entry_text(
 
     Returns:
         LLVM assembly that defines `entry`, calls `program` and declares what it uses.
+
+    Raises:
+        TypeError: a dtype is none of native numbers.
     """
+    for member in (*arguments, *results):
+        if member.dtype.kind not in "biufc" or not member.dtype.isnative:
+            raise TypeError(f"a program's arguments and results are native numbers, not {member.dtype!r}")
     writer = _Writer()
     writer.prologue(arguments, results, workspace)
     for k, argument in enumerate(arguments):
@@ -161,7 +176,7 @@ class _Writer:
             self.entry.append(f"  %{table} = alloca [{max(len(members), 1)} x ptr], align 16")
             for k, member in enumerate(members):
                 if member.kind == "python" or (table == "outputs" and member.kind == "scalar"):
-                    self.entry.append(f"  %{table}.{k} = alloca [16 x i8], align 16")
+                    self.entry.append(f"  %{table}.{k} = alloca [{max(member.dtype.itemsize, 8)} x i8], align 16")
         for k in range(len(results)):
             self.entry.append(f"  %object.{k} = alloca ptr, align 8")
             self.lines.append(f"  store ptr null, ptr %object.{k}, align 8")
@@ -197,7 +212,7 @@ class _Writer:
         pairs = [(f"i64 {self.load(sizes, 8 * axis, 'i64')}", str(n)) for axis, n in enumerate(shape)]
         flags = self.emit(f"and i32 {self.load(x, _FLAGS, 'i32')}, {_CONTIGUOUS_ALIGNED}")
         kind = self.emit(f"and i64 {self.load(self.load(x, _DESCR, 'ptr'), _DESCR_TYPE, 'i64')}, {_DESCR_MASK}")
-        wanted = str(argument.dtype.num << 32 | ord(argument.dtype.byteorder) << 16)
+        wanted = str(_descr_word(argument.dtype))
         self.goes_on_if(self.equal(*pairs, (f"i32 {flags}", str(_CONTIGUOUS_ALIGNED)), (f"i64 {kind}", wanted)))
 
     def _no_axes(self, argument: Argument, x: str, kind: str) -> str:
@@ -338,6 +353,13 @@ class _Writer:
     def fail(self, count: int) -> None:
         """Raise an exception: by the program's status, for want of memory, or the one that is set."""
         self.lines += ["stopped:", "  %status.value = load i32, ptr %status, align 4"]
+        raised = self.emit("call ptr @PyErr_Occurred()")
+        caught, told = self.name(), self.name()
+        none = self.emit(f"icmp eq ptr {raised}, null")
+        self.lines += [f"  br i1 {none}, label {told}, label {caught}", f"{caught[1:]}:"]
+        ordinary = self.emit(f"call i32 @PyErr_GivenExceptionMatches(ptr {raised}, ptr @fg_exception)")
+        self.goes_on_if(self.emit(f"icmp ne i32 {ordinary}, 0"), "%fail")  # as Ctrl-C
+        self.lines += ["  call void @PyErr_Clear()", f"  br label {told}", f"{told[1:]}:"]
         wide = self.emit("sext i32 %status.value to i64")
         number = self.emit(f"call ptr @PyLong_FromLongLong(i64 {wide})")
         self.goes_on_if(self.emit(f"icmp ne ptr {number}, null"), "%fail")
@@ -410,7 +432,6 @@ def _array_fits(x: np.ndarray[Any, Any]) -> bool:
     if type(x).__basicsize__ < _FLAGS + 4 or np.dtype.__basicsize__ < _DESCR_TYPE + 8:
         return False
     sizes = _word(start + _SHAPE)
-    kind = x.dtype.num << 32 | ord(x.dtype.byteorder) << 16
     return (
         _word(start + _TYPE) == id(np.ndarray)
         and _word(start + _DATA) == x.ctypes.data
@@ -418,7 +439,7 @@ def _array_fits(x: np.ndarray[Any, Any]) -> bool:
         and all(_word(sizes + 8 * axis) == n for axis, n in enumerate(x.shape))
         and _word(start + _DESCR) == descr
         and _word(start + _FLAGS, ctypes.c_int) & _CONTIGUOUS_ALIGNED == (x.flags.c_contiguous | x.flags.aligned << 8)
-        and _word(descr + _DESCR_TYPE) & _DESCR_MASK == kind
+        and _word(descr + _DESCR_TYPE) & _DESCR_MASK == _descr_word(x.dtype)
     )
 
 

@@ -68,7 +68,7 @@ def compile_module(text: str) -> bytes:
     """
     llvm = _binding()
     context = llvm.create_context()
-    module = llvm.parse_assembly(_without_repetitions(text), context)
+    module = llvm.parse_assembly(_whole(text), context)
     module.triple = host()[0]
     module.verify()
     machine = _target_machine()
@@ -81,7 +81,7 @@ def compile_module(text: str) -> bytes:
 def optimised(text: str) -> str:
     """A module's text as it goes to the code generator, for people to read."""
     llvm = _binding()
-    module = llvm.parse_assembly(_without_repetitions(text), llvm.create_context())
+    module = llvm.parse_assembly(_whole(text), llvm.create_context())
     builder = llvm.create_pass_builder(_target_machine(), llvm.create_pipeline_tuning_options(speed_level=0))
     _passes(llvm).run(module, builder)
     return str(module)
@@ -107,9 +107,11 @@ def _passes(llvm: Any) -> Any:
     return manager
 
 
-def _without_repetitions(text: str) -> str:
-    """A module of several texts that each declare what they use."""
-    seen: set[str] = set()
+def _whole(text: str) -> str:
+    """A module of several texts that each declare what they use, with what the runtime has as text."""
+    added = {name: definition for name, definition in runtime.TEXT.items() if f"@{name}(" in text}
+    text = "".join((text, *added.values()))
+    seen = set(added)
 
     def keep(found: re.Match[str]) -> str:
         line = "" if found[1] in seen else found[0]

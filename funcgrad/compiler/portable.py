@@ -15,16 +15,30 @@ _PYTHON_TYPES = {"b": bool, "i": int, "f": float, "c": complex}
 _PROGRAM = (ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 
+def portable_text(release_gil: bool = False) -> str:
+    """The text to be put beside a program's in place of an entry."""
+    before = "%thread = call ptr @PyEval_SaveThread()" if release_gil else ""
+    after = "call void @PyEval_RestoreThread(ptr %thread)" if release_gil else ""
+    return f"""
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+define i32 @call(ptr %inputs, ptr %outputs, ptr %workspace) nounwind {{
+  {before}
+  %status = call i32 @program(ptr %inputs, ptr %outputs, ptr %workspace)
+  {after}
+  ret i32 %status
+}}
+"""
+
+
 def bind_program(
     library: native.Library,
     arguments: Sequence[Argument],
     results: Sequence[Argument],
     workspace: int = 0,
-    release_gil: bool = False,
 ) -> Callable[..., Any]:
-    """A Python function that calls a library's `program` as an entry would."""
-    prototype = ctypes.CFUNCTYPE if release_gil else ctypes.PYFUNCTYPE
-    program = prototype(*_PROGRAM)(library.address("program"))
+    """The Python function of a module with `portable_text`; it keeps the library alive."""
+    program = ctypes.PYFUNCTYPE(*_PROGRAM)(library.address("call"))
 
     def call(*values: Any) -> Any:
         if len(values) != len(arguments):
@@ -35,7 +49,10 @@ def bind_program(
         made = [np.empty(result.shape, result.dtype) for result in results]
         memory = np.empty(workspace + workspaces.ALIGNMENT, np.uint8)
         start = -(-memory.ctypes.data // workspaces.ALIGNMENT) * workspaces.ALIGNMENT
-        status = program(_table(given), _table(made), start)
+        try:
+            status = program(_table(given), _table(made), start)
+        except Exception:
+            status = runtime.FALLBACK_FAILED
         if status:
             raise runtime.ProgramError(status)
         boxed = tuple(_boxed(x, result) for x, result in zip(made, results, strict=True))

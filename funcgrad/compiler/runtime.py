@@ -10,7 +10,6 @@ import functools
 import importlib
 import itertools
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +26,10 @@ class UnavailableError(FuncgradError, ImportError):
 
 
 class ProgramError(FuncgradError, RuntimeError):
-    """A compiled program stopped with a status that is not 0, its only argument."""
+    """A compiled program stopped with a status that is not 0, its only argument; NumPy says better what is wrong.
+
+    That may have been an exception of a step in Python. Only those that are no `Exception` come out as they are.
+    """
 
 
 # What other libraries have
@@ -43,7 +45,8 @@ _COMPILER = "__truncdfhf2 __truncsfhf2 __extendhfsf2 __udivti3 __umodti3 __divti
 _CPYTHON = (
     "Py_IncRef Py_DecRef PyTuple_New PyTuple_SetItem PyFloat_FromDouble PyComplex_FromDoubles PyBool_FromLong "
     "PyLong_FromLongLong PyLong_FromUnsignedLongLong PyLong_AsLongLongAndOverflow PyErr_SetObject PyErr_NoMemory "
-    "PyErr_Occurred PyErr_CheckSignals PyEval_SaveThread PyEval_RestoreThread PyGILState_Ensure PyGILState_Release"
+    "PyErr_Occurred PyErr_GivenExceptionMatches PyErr_Clear PyErr_CheckSignals PyObject_CallFunction "
+    "PyEval_SaveThread PyEval_RestoreThread PyGILState_Ensure PyGILState_Release"
 )
 # Places in NumPy's table of functions, which only ever grows (numpy/__multiarray_api.h).
 NUMPY_TABLE = {
@@ -62,6 +65,7 @@ _OBJECTS: dict[str, object] = {
     "PyLong_Type": int,
     "fg_true": True,
     "fg_not_implemented": NotImplemented,
+    "fg_exception": Exception,
     "fg_program_error": ProgramError,
     "fg_numpy_false": np.False_,
     "fg_numpy_true": np.True_,
@@ -91,8 +95,7 @@ def symbols() -> dict[str, int]:
         type_symbol, allocate_symbol = scalar_symbols(dtype)
         found[type_symbol] = id(dtype.type)
         found[allocate_symbol] = _slot(dtype.type, _TP_ALLOC)
-    found["fg_fallback"] = _place(_FALLBACK)
-    found["fg_interrupted"] = _place(_INTERRUPTED)
+    found["fg_run"] = id(_run)
     found["fg_pool"] = ctypes.addressof(pool)
     found["fg_pool_room"] = ctypes.addressof(pool_room)
     return found
@@ -112,7 +115,7 @@ def address(name: str) -> int:
 
 def is_available(name: str) -> bool:
     """Whether code that calls a function can be loaded; imports SciPy for BLAS and LAPACK."""
-    return name in symbols() or linear_algebra(name.removesuffix("_")) is not None
+    return name in symbols() or name in TEXT or linear_algebra(name.removesuffix("_")) is not None
 
 
 def _place(function: Any) -> int:
@@ -192,10 +195,6 @@ Step = Callable[[int], None]
 
 _steps: dict[int, Sequence[Step]] = {}
 _programs = itertools.count(1)
-_raised = threading.local()
-
-FALLBACK_FAILED = -1
-"""The status of a program that a step in Python or Ctrl-C stopped; `reraise` raises what did."""
 
 
 def register(steps: Sequence[Step]) -> int:
@@ -224,42 +223,58 @@ def pointers_at(table: int, count: int) -> list[int]:
     return list((ctypes.c_size_t * count).from_address(table))
 
 
-def reraise() -> None:
-    """Raise what stopped the program that this thread has just run, if a step in Python did."""
-    error = getattr(_raised, "error", None)
-    if error is not None:
-        _raised.error = None
-        try:
-            raise error
-        finally:
-            del error  # it knows this frame
+def _run(program: int, step: int, buffers: int) -> None:
+    """A step in Python, called by `fg_fallback`."""
+    _steps[program][step](buffers)
 
 
-def _fallback(program: int, step: int, buffers: int) -> int:
-    """`i32 fg_fallback(i64 program, i32 step, ptr buffers)`: a step in Python, also from code without the lock."""
-    try:
-        _steps[program][step](buffers)
-    except BaseException as error:  # is raised again once the program has returned
-        _raised.error = error
-        return FALLBACK_FAILED
-    return 0
+FALLBACK_FAILED = -1
+"""The status of a program that an exception in Python has stopped: a step's own, or KeyboardInterrupt."""
 
+# Both may be called with and without the interpreter's lock. They leave the exception where the entry finds it. That
+# is why they are not written in Python: a function there may be interrupted before its first line.
+TEXT = {
+    "fg_fallback": """
+@fg_run = external global i8
+declare i32 @PyGILState_Ensure()
+declare void @PyGILState_Release(i32)
+declare void @Py_DecRef(ptr)
+declare ptr @PyObject_CallFunction(ptr, ptr, ...)
+@fg_format = private constant [4 x i8] c"LiK\\00"
 
-_FALLBACK = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int32, ctypes.c_void_p)(_fallback)
-_check_signals = ctypes.pythonapi.PyErr_CheckSignals
+define internal i32 @fg_fallback(i64 %program, i32 %step, ptr %buffers) noinline nounwind {
+  %state = call i32 @PyGILState_Ensure()
+  %made = call ptr (ptr, ptr, ...) @PyObject_CallFunction(
+      ptr @fg_run, ptr @fg_format, i64 %program, i32 %step, ptr %buffers)
+  %raised = icmp eq ptr %made, null
+  br i1 %raised, label %done, label %drop
+drop:
+  call void @Py_DecRef(ptr %made)
+  br label %done
+done:
+  call void @PyGILState_Release(i32 %state)
+  %status = sext i1 %raised to i32
+  ret i32 %status
+}
+""",
+    "fg_interrupted": """
+declare i32 @PyGILState_Ensure()
+declare void @PyGILState_Release(i32)
+declare i32 @PyErr_CheckSignals()
 
+define internal i32 @fg_interrupted() noinline nounwind {
+  %state = call i32 @PyGILState_Ensure()
+  %status = call i32 @PyErr_CheckSignals()
+  call void @PyGILState_Release(i32 %state)
+  ret i32 %status
+}
+""",
+}
+"""Functions that are put into each program that calls them, by their names.
 
-def _interrupted() -> int:
-    """`i32 fg_interrupted()`: whether Ctrl-C was pressed, for loops that run long."""
-    try:
-        _check_signals()
-    except BaseException as error:
-        _raised.error = error
-        return FALLBACK_FAILED
-    return 0
-
-
-_INTERRUPTED = ctypes.CFUNCTYPE(ctypes.c_int32)(_interrupted)
+`i32 fg_fallback(i64 program, i32 step, ptr buffers)` runs a registered step in Python; `i32 fg_interrupted()` sees to
+Ctrl-C, in loops that run long. A program returns their status at once unless it is 0.
+"""
 
 
 # Workspaces
