@@ -8,16 +8,18 @@ import numpy as np
 
 from funcgrad.compiler import scalars
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import DIVISION, elements, literal, pointwise
+from funcgrad.compiler.lowerings.elementwise import DIVISION, LIBRARY, elements, literal, pointwise
 from funcgrad.compiler.tensors import Tensor, constant
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import Value, fma
+from funcgrad.kernels.math.powers import cbrt, pow
 from funcgrad.primitives import powers
 
 _GREATEST_PRODUCT = 8
 
 pointwise(powers.square_p, np.square, scalars.square)
 pointwise(powers.sqrt_p, np.sqrt, scalars.sqrt, DIVISION)
+pointwise(powers.cbrt_p, np.cbrt, cbrt, 2.0 * LIBRARY)
 
 
 @lowers(powers.reciprocal_p)
@@ -88,17 +90,21 @@ def root_of_scalar(x: Value) -> Value:
 @lowers(powers.pow_p, powers.power_p, powers.float_power_p)
 def _pow(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
     aval = eqn.outputs[0].aval
+    floating = aval.dtype.kind == "f"
+    if aval.weak_type:  # Python's own numbers may raise, or become complex
+        return NotImplemented
     exponent = literal(eqn.inputs[1])
-    if aval.weak_type or exponent is None or not np.isreal(exponent):
+    if exponent is not None:
+        by_operator = eqn.primitive is powers.pow_p and eqn.inputs[1].aval.weak_type and bool(x1.shape)
+        known = _known_power(float(exponent), floating, by_operator)
+        if known == "one":
+            return constant(1, aval.dtype, aval.shape)
+        if known is not None:
+            function, cost = known
+            return elements(lowering, aval, function, (x1,), (aval.dtype,), cost)
+    if not floating:
         return NotImplemented
-    by_operator = eqn.primitive is powers.pow_p and eqn.inputs[1].aval.weak_type and bool(x1.shape)
-    special = _known_power(float(exponent), aval.dtype.kind == "f", by_operator)
-    if special is None:
-        return NotImplemented
-    if special == "one":
-        return constant(1, aval.dtype, aval.shape)
-    function, cost = special
-    return elements(lowering, aval, function, (x1,), (aval.dtype,), cost)
+    return elements(lowering, aval, pow, (x1, x2), (aval.dtype,) * 2, 4.0 * LIBRARY)
 
 
 def _known_power(exponent: float, floating: bool, by_operator: bool) -> Any:

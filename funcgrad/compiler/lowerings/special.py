@@ -13,6 +13,7 @@ from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import F32, Value
 from funcgrad.kernels.math.exponential import exp
+from funcgrad.kernels.math.special import erf, erfc
 from funcgrad.kernels.math.trigonometric import sin
 from funcgrad.primitives import special
 
@@ -29,6 +30,8 @@ def sinc(x: Value) -> Value:
     return sin(u) / u
 
 
+pointwise(special.erf_p, np.fabs, erf, 2.0 * LIBRARY)
+pointwise(special.erfc_p, np.fabs, erfc, 2.0 * LIBRARY)
 pointwise(special.logistic_p, np.exp, logistic, LIBRARY + DIVISION)
 
 
