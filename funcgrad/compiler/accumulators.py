@@ -95,8 +95,10 @@ class Accumulator:
         self.level = first if all(axis in reduced for axis in inside) else -1
         self.across = emitter.vector is not None and emitter.vector in reduced
         self.width = emitter.width
+        # Partial results; those of copies of the body are of one result where the vector runs across it, else of
+        # their own, and so are folded sums.
         self._places: list[str] = []
-        self._big: tuple[str, str] | None = None
+        self._big: list[tuple[str, str]] = []
         self._length = 1
         for axis in inside:
             self._length *= emitter.nest.extents[axis]
@@ -115,13 +117,11 @@ class Accumulator:
         if not self._places:
             count = 4 if e.vector is not None else 1
             self._places = [e.scope.allocate(kind) for _ in range(count)]
-        for place in self._places:
+            if self._folds():
+                folded = 1 if self.across else count
+                self._big = [(e.scope.allocate(kind), e.scope.allocate(kind)) for _ in range(folded)]
+        for place in (*self._places, *[place for pair in self._big for place in pair]):
             e.builder.do(f"store {kind} {start.text}, ptr {place}")
-        if self._folds() and self._big is None:
-            self._big = (e.scope.allocate(kind), e.scope.allocate(kind))
-        if self._big is not None:
-            for place in self._big:
-                e.builder.do(f"store {kind} {start.text}, ptr {place}")
 
     def _folds(self) -> bool:
         """Whether the sum is so long that its errors have to be kept."""
@@ -146,7 +146,7 @@ class Accumulator:
         if e.mask is not None and self.across:
             total = select(e.mask, total, y)
         self._store(self._places[copy], total)
-        if self._big is not None and copy == e.copies - 1:
+        if self._big and copy == e.copies - 1:
             self._fold_sometimes()
 
     def _lanes(self, x: Value) -> Value:
@@ -210,42 +210,40 @@ class Accumulator:
         b.start(onward)
 
     def _fold(self) -> None:
-        assert self._big is not None
         start = self.emitter.builder.constant(-0.0, self.element, self.width)
-        total, error = self._load(self._big[0]), self._load(self._big[1])
-        for place in self._places[: self.emitter.copies]:
-            x = self._load(place)
-            y = total + x
-            rest = y - total
-            error = error + ((total - (y - rest)) + (x - rest))
-            total = y
+        for copy, place in enumerate(self._places[: self.emitter.copies]):
+            big = self._big[0 if self.across else copy]
+            total, error = self._folded(big, self._load(place))
             self._store(place, start)
-        self._store(self._big[0], total)
-        self._store(self._big[1], error)
+            self._store(big[0], total)
+            self._store(big[1], error)
+
+    def _folded(self, big: tuple[str, str], x: Value) -> tuple[Value, Value]:
+        """A folded sum and its errors, with a partial sum added to it (Knuth's two-sum)."""
+        total, error = self._load(big[0]), self._load(big[1])
+        y = total + x
+        rest = y - total
+        return y, error + ((total - (y - rest)) + (x - rest))
 
     # The end
 
     def end(self) -> None:
-        """Combine the partial results and store the result."""
+        """Combine the partial results and store the result, or one for each copy of the body."""
         e = self.emitter
-        combine = COMBINE[self.combine]
         parts = [self._load(place) for place in self._places]
+        if not self.across:
+            for copy in range(e.copies):
+                y = self._compensated(parts[copy], self._big[copy]) if self._big else parts[copy]
+                e.store(self.statement.buffer, self.statement.index, y, copy)
+            return
         while len(parts) > 1:
-            parts = [combine(parts[k], parts[k + 1]) for k in range(0, len(parts), 2)]
-        y = parts[0]
-        if self._big is not None:
-            y = self._compensated(y)
-        elif self.across:
-            y = self._horizontal(y)
+            parts = [COMBINE[self.combine](parts[k], parts[k + 1]) for k in range(0, len(parts), 2)]
+        y = self._compensated(parts[0], self._big[0]) if self._big else self._horizontal(parts[0])
         e.store(self.statement.buffer, self.statement.index, y, 0)
 
-    def _compensated(self, x: Value) -> Value:
+    def _compensated(self, x: Value, big: tuple[str, str]) -> Value:
         """The folded sum, its errors and what came last; without the errors where they are no numbers."""
-        assert self._big is not None
-        total, error = self._load(self._big[0]), self._load(self._big[1])
-        y = total + x
-        rest = y - total
-        error = error + ((total - (y - rest)) + (x - rest))
+        y, error = self._folded(big, x)
         if self.across:
             y, error = self._horizontal(y), self._horizontal(error)
         corrected = y + error

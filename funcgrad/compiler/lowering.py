@@ -179,17 +179,6 @@ class Lowering:
         self.fusion.append(Check(flag.buffer, reason))
 
 
-def _made_in_place(y: Tensor, place: Tensor) -> bool:
-    """Let a result that is all of a buffer in the workspace be made in an output instead, if it can be."""
-    assert y.buffer is not None
-    assert place.buffer is not None
-    whole = y.is_contiguous() and y.offset == ZERO and y.buffer.size == y.size
-    if not whole or y.buffer.place != "workspace" or place.buffer.place != "output" or place.buffer.size != y.size:
-        return False
-    y.buffer.place, y.buffer.number = place.buffer.place, place.buffer.number
-    return True
-
-
 def cast(x: Expression, dtype: np.dtype[Any]) -> Expression:
     """A scalar in another dtype."""
     if x.dtype == dtype:
@@ -202,7 +191,8 @@ def cast(x: Expression, dtype: np.dtype[Any]) -> Expression:
 def _moved_in(y: Tensor, place: Tensor) -> bool:
     """Let a tensor that is all of a temporary buffer be the program's result itself, if it is to become one."""
     buffer, target = y.buffer, place.buffer
-    assert buffer is not None and target is not None
+    assert buffer is not None
+    assert target is not None
     whole = y.is_contiguous() and buffer.size == y.size and y.offset == ZERO
     if not (whole and buffer.place == "workspace" and target.place == "output"):
         return False
