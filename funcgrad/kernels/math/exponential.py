@@ -43,20 +43,27 @@ def clamped_above(x: Value, high: float) -> Value:
     return select(x.like(high) < x, high, x)
 
 
+def lifted_power(shifted: Value, tiny: Value) -> Value:
+    """2^k, of k + bias in the last bits of a number; where `tiny`, 2^(k + mantissa + 8), for `lowered` to undo."""
+    form = format_of(shifted)
+    bits = shifted.bits(form.integer)
+    return (select(tiny, bits + (form.mantissa + 8), bits) << form.mantissa).bits(shifted.element)
+
+
+def lowered(y: Value, tiny: Value) -> Value:
+    """y, or where `tiny` what was lifted: subnormal numbers, slow in most processors, appear nowhere else."""
+    return select(tiny, y * 2.0 ** -(format_of(y).mantissa + 8), y)
+
+
 def scaled(y: Value, shifted: Value, tiny: Value) -> Value:
-    """y * 2^(k - 1), with one rounding where that is normal; k is in the last bits of `shifted`, where `tiny`, lifted.
+    """y * 2^k, with one rounding where that is normal, of k + bias in the last bits of a number.
 
     Args:
-        y: Between 1 and 4.
-        shifted: A number with k - 1 + bias in the last bits.
+        y: Between 1/2 and 4.
+        shifted: A number with k + bias in the last bits.
         tiny: Where the result may be subnormal.
     """
-    form = format_of(y)
-    lift = form.bias - 1
-    bits = shifted.bits(form.integer)
-    bits = select(tiny, bits + lift, bits)
-    y = y * (bits << form.mantissa).bits(y.element)
-    return select(tiny, y * 2.0**-lift, y)
+    return lowered(y * lifted_power(shifted, tiny), tiny)
 
 
 # (2^f - 1 - f log 2) / f^2 for |f| <= 1/2, with log 2 rounded; 2^f to 2^-55.6, and to 2^-28.3 for float32.
@@ -146,7 +153,7 @@ def exp(x: Value) -> Value:
 @kernel
 def exp2(x: Value) -> Value:
     """2^x: k and f are exact."""
-    low, high, tiny = chosen(x, (-1080.0, 1024.0, -1021.0), (-160.0, 128.0, -125.0))
+    low, high, tiny = chosen(x, (-1080.0, 1024.0, -1021.0), (-155.0, 128.0, -125.0))
     x = clamped(x, low, high)
     return scaled_exp2(x, x.like(0.0), x < tiny)
 
@@ -158,7 +165,8 @@ def scaled_exp2(x: Value, rest: Value, tiny: Value) -> Value:
     shifted = x + rounder
     f = (x - (shifted - rounder)) + rest
     tail = polynomial(f, [2.0 * c for c in chosen(x, EXP2_F64, EXP2_F32)])
-    return scaled(fma(f, fma(f, tail, 2.0 * chosen(x, LN2, LN2_SINGLE)), 2.0), shifted, tiny)
+    y = fma(f, fma(f, tail, 2.0 * chosen(x, LN2, LN2_SINGLE)), 2.0)
+    return scaled(y, shifted, tiny)
 
 
 @kernel
@@ -172,20 +180,13 @@ def expm1(x: Value) -> Value:
 def falling_exp(x: Value) -> tuple[Value, Value, Value]:
     """e^x of x <= 0 as a pair, to 0.1 ulp, and where it is not normal; there it is lifted."""
     limit, tiny = chosen(x, (-746.0, -708.0), (-104.0, -87.0))
-    form = format_of(x)
     x = clamped_below(x, limit)
-    shifted, r, rest = reduced(x, form.bias)
+    shifted, r, rest = reduced(x, format_of(x).bias)
     small = x < tiny
-    bits = shifted.bits(form.integer)
-    scale = (select(small, bits + (form.bias - 1), bits) << form.mantissa).bits(x.element)
+    scale = lifted_power(shifted, small)
     high, low = quick_sum(x.like(1.0), r)
     low = low + fma(r * r, polynomial(r, chosen(x, PAIR_F64, PAIR_F32)), rest)
     return scale * high, scale * low, small
-
-
-def lowered(y: Value) -> Value:
-    """What `falling_exp` lifted."""
-    return y * 2.0 ** (1 - format_of(y).bias)
 
 
 @kernel
@@ -194,5 +195,4 @@ def logistic(x: Value) -> Value:
     high, low, small = falling_exp(-fabs(x))
     e = high + low
     falls = x < 0.0
-    y = quotient(select(falls, e, 1.0), x.like(1.0), select(small, 0.0, e))
-    return select(small & falls, lowered(y), y)
+    return lowered(quotient(select(falls, e, 1.0), x.like(1.0), e), small & falls)

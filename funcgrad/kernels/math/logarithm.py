@@ -222,6 +222,4 @@ def softplus(x: Value) -> Value:
     """log(1 + e^x): max(x, 0) + log(1 + e^-|x|)."""
     high, low, small = falling_exp(-fabs(x))
     y = log_sum(*split_above_one(high, low))
-    y = select(x < chosen(x, -40.0, -20.0), high + low, y)
-    y = select(small, select(x < 0.0, lowered(y), 0.0), y)
-    return select(x > 0.0, x + y, y)
+    return select(x > 0.0, x + y, lowered(y, small))
