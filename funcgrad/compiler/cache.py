@@ -172,12 +172,16 @@ def _unpacked(name: str, data: bytes) -> Program | None:
 
 
 def _read_file(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:
+    flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")]
+    descriptor = os.open(path, os.O_RDONLY | sum(flags))
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or not _is_ours(status):
-            raise PermissionError(errno.EPERM, "not a file of this user", str(path))
-        data = file.read()
+            raise PermissionError(errno.EPERM, "not a file of this user alone", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read()
+    finally:
+        os.close(descriptor)
     if time.time() - status.st_mtime > _REFRESHED:
         with contextlib.suppress(OSError):  # read-only
             os.utime(path)
