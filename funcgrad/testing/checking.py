@@ -135,7 +135,7 @@ class _Check:
         xs = self.flat.xs
         self.inside = self.domain if order == 1 else self.within
         if paths is None:
-            ys, paths = quietly(self.flat.outputs, *xs)
+            ys, paths = self.flat.at_point()
             check_finite(self.flat, ys, paths)
         ts = directions(self.rng, xs)
         ys, y_dots = quietly(tangents, f, xs, ts)

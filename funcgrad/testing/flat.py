@@ -91,6 +91,10 @@ class FlatFunction:
         found = [(y, path) for y, path in zip(leaves, paths, strict=True) if is_inexact(y)]
         return [y for y, _ in found], [path for _, path in found]
 
+    def at_point(self) -> tuple[list[Any], list[str]]:
+        """The floating-point leaves of the result at the call's own arguments, and their paths, without warnings."""
+        return quietly(self.outputs, *self.xs)
+
     def __call__(self, *xs: Any) -> list[Any]:
         """The floating-point leaves of the result."""
         return self.outputs(*xs)[0]
