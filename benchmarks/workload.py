@@ -16,7 +16,7 @@ Inputs: TypeAlias = dict[str, Any]
 Call: TypeAlias = Callable[[], Any]
 
 GRADBENCH = ("hello", "lse", "llsq", "kmeans", "ode", "gmm", "ba")
-OF_USERS = ("kalman",)
+OF_USERS = ("kalman", "digits", "minimize", "hierarchical", "per_example", "hessian", "newton", "eager_grad")
 ALL = GRADBENCH + OF_USERS
 
 # Not peers: what no user writes by choice.
