@@ -158,20 +158,22 @@ def by_hand(inputs: Inputs) -> Any:
     return values(rows, w)
 
 
-def funcgrad_(inputs: Inputs) -> Call:
+def jacobian_values(cameras: Any, points: Any, w: Any, features: Any, camera: Any, point: Any) -> Any:
+    """The Jacobian in funcgrad: that of one observation, for all of them."""
     import funcgrad
 
     def stacked(camera: Any, point: Any, w: Any, feature: Any) -> Any:
         return np.stack(residual(camera, point, w, feature))
 
     jacobian = funcgrad.vmap(funcgrad.jacobian(stacked, argnums=(0, 1, 2)))
+    in_camera, in_point, in_weight = jacobian(cameras[camera], points[point], w, features)
+    return values(np.concatenate([in_camera, in_point, in_weight[:, :, None]], axis=2), w)
 
-    @funcgrad.jit
-    def call(cameras: Any, points: Any, w: Any, features: Any, camera: Any, point: Any) -> Any:
-        in_camera, in_point, in_weight = jacobian(cameras[camera], points[point], w, features)
-        return values(np.concatenate([in_camera, in_point, in_weight[:, :, None]], axis=2), w)
 
-    return _call(call, inputs)
+def funcgrad_(inputs: Inputs) -> Call:
+    import funcgrad
+
+    return _call(funcgrad.jit(jacobian_values), inputs)
 
 
 def funcgrad_pullback(inputs: Inputs) -> Call:

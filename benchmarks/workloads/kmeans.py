@@ -6,6 +6,7 @@ Hessian with ones.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,28 +45,28 @@ def assigned(centroids: Any, points: Any, np: Any, stop_gradient: Any) -> Any:
     return np.sum((points - centroids[nearest]) ** 2)
 
 
+def direction(points: Any, centroids: Any, cost: Any = cost) -> Any:
+    """The Newton direction in funcgrad."""
+    import funcgrad
+
+    gradient = funcgrad.grad(lambda c: cost(c, points))
+    d, hessian = funcgrad.jvp(gradient, (centroids,), (np.ones(centroids.shape),))
+    return d / hessian
+
+
 def funcgrad_(inputs: Inputs) -> Call:
     import funcgrad
 
-    @funcgrad.jit
-    def direction(points: Any, centroids: Any) -> Any:
-        gradient = funcgrad.grad(lambda c: cost(c, points))
-        d, hessian = funcgrad.jvp(gradient, (centroids,), (np.ones(centroids.shape),))
-        return d / hessian
-
-    return lambda: direction(inputs["points"], inputs["centroids"])
+    f = funcgrad.jit(lambda points, centroids: direction(points, centroids))
+    return lambda: f(inputs["points"], inputs["centroids"])
 
 
 def funcgrad_assigned(inputs: Inputs) -> Call:
     import funcgrad
 
-    @funcgrad.jit
-    def direction(points: Any, centroids: Any) -> Any:
-        gradient = funcgrad.grad(lambda c: assigned(c, points, np, funcgrad.stop_gradient))
-        d, hessian = funcgrad.jvp(gradient, (centroids,), (np.ones(centroids.shape),))
-        return d / hessian
-
-    return lambda: direction(inputs["points"], inputs["centroids"])
+    cost = partial(assigned, np=np, stop_gradient=funcgrad.stop_gradient)
+    f = funcgrad.jit(lambda points, centroids: direction(points, centroids, cost))
+    return lambda: f(inputs["points"], inputs["centroids"])
 
 
 def _jax(f: Any, inputs: Inputs) -> Call:

@@ -54,15 +54,18 @@ def funcgrad_(inputs: Inputs) -> Call:
     return lambda: gradient(inputs["x"], inputs["s"])
 
 
-def funcgrad_scan(inputs: Inputs) -> Call:
-    import funcgrad
+def by_scan(x: Any, s: int) -> Any:
+    """y at the end, by a scan of funcgrad: what is recorded and compiled is one step."""
     from funcgrad import lax
 
-    def last(x: Any, s: int) -> Any:
-        y, _ = lax.scan(lambda y, _: (step(x, y, TIME / s), None), np.zeros(x.shape), None, length=s)
-        return y[-1]
+    y, _ = lax.scan(lambda y, _: (step(x, y, TIME / s), None), np.zeros(x.shape), None, length=s)
+    return y
 
-    gradient = funcgrad.jit(funcgrad.grad(last), static_argnums=1)
+
+def funcgrad_scan(inputs: Inputs) -> Call:
+    import funcgrad
+
+    gradient = funcgrad.jit(funcgrad.grad(lambda x, s: by_scan(x, s)[-1]), static_argnums=1)
     return lambda: gradient(inputs["x"], inputs["s"])
 
 
