@@ -73,6 +73,7 @@ def check_grads(
         >>> check_grads(lambda x: np.where(x > 0, x, 0), (0.0,), order=1).kinks[0].sides
         (1.0, 0.0)
     """
+    __tracebackhide__ = True
     order = settings.order if order is None else order
     chosen = (modes,) if isinstance(modes, str) else tuple(modes)
     if not chosen or not set(chosen) <= {"fwd", "rev"} or order < 1:

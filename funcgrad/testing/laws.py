@@ -304,6 +304,7 @@ def check_laws(
         >>> import numpy as np
         >>> check_laws(lambda x: np.sum(np.exp(x)), (np.array([0.5, -1.0]),))
     """
+    __tracebackhide__ = True
     flat = FlatFunction(f, args, kwargs)
     for number, name in enumerate(laws or ("purity", "differences", *list(LAWS)[1:])):
         if name == "differences":
