@@ -329,16 +329,16 @@ class NestEmitter:
                 if s.combine is None:
                     self.store(s.buffer, s.index, self.value(s.expression, copy), copy)
                 elif s.combine in UPDATES:
-                    self._update(s)
+                    self._update(s, copy)
                 else:
                     self._by_statement[id(s)].add(copy)
 
-    def _update(self, s: Statement) -> None:
-        x = self.value(s.expression)
+    def _update(self, s: Statement, copy: int) -> None:
+        x = self.value(s.expression, copy)
         if s.combine != "set":
             assert s.combine is not None
-            x = accumulators.COMBINE[s.combine](self.load(s.buffer, s.index, 0), x)
-        self.store(s.buffer, s.index, x, 0)
+            x = accumulators.COMBINE[s.combine](self.load(s.buffer, s.index, copy), x)
+        self.store(s.buffer, s.index, x, copy)
 
     def product(self, x: Expression, copy: int) -> tuple[Value, Value] | None:
         """The factors of an expression that is only summed."""
