@@ -19,8 +19,9 @@ from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, Element, Value, fma, s
 if TYPE_CHECKING:
     from funcgrad.compiler.nests import NestEmitter
 
-# Additions into one partial sum before it is folded.
-_RUN = 64
+# Additions into one partial sum before it is folded: as many as in NumPy's pairwise sum along the last axis; along the
+# others NumPy's errors grow with the length.
+_RUN_ACROSS, _RUN = 16, 64
 
 
 def _add(x1: Value, x2: Value) -> Value:
@@ -57,10 +58,10 @@ COMBINE: dict[str, Callable[[Value, Value], Value]] = {
 }
 
 
-def neutral(combine: str, element: Element, empty: bool = False) -> Any:
-    """The number that changes nothing; minus zero for a floating sum, that of nothing being zero."""
+def neutral(combine: str, element: Element) -> Any:
+    """What a reduction of nothing is; of minus zeros NumPy's sum, too, is zero."""
     if combine == "sum":
-        return -0.0 if element.kind == "f" and not empty else 0
+        return 0
     if combine == "product":
         return 1
     if combine in ("any", "all"):
@@ -95,6 +96,7 @@ class Accumulator:
         self.level = first if all(axis in reduced for axis in inside) else -1
         self.across = emitter.vector is not None and emitter.vector in reduced
         self.width = emitter.width
+        self._run = _RUN_ACROSS if self.across or self.width == 1 else _RUN
         # Partial results; those of copies of the body are of one result where the vector runs across it, else of
         # their own, and so are folded sums.
         self._places: list[str] = []
@@ -107,7 +109,7 @@ class Accumulator:
         """Before all loops: fill the buffer, where partial results are kept in it or there are none."""
         empty = not self.emitter.nest.points
         if self.level < 0 or empty:
-            self._fill(neutral(self.combine, self.element, empty))
+            self._fill(neutral(self.combine, self.element))
 
     def begin(self) -> None:
         """Set the partial results up."""
@@ -126,7 +128,7 @@ class Accumulator:
     def _folds(self) -> bool:
         """Whether the sum is so long that its errors have to be kept."""
         lanes = self.width if self.across else 1
-        return self.combine == "sum" and self.element.kind == "f" and self._length > 4 * _RUN * lanes
+        return self.combine == "sum" and self.element.kind == "f" and self._length > 4 * self._run * lanes
 
     def add(self, copy: int) -> None:
         """One more element, or vector of them."""
@@ -193,30 +195,34 @@ class Accumulator:
     # Long sums
 
     def _fold_sometimes(self) -> None:
-        """Every `_RUN` rounds of the innermost loop, move the partial sums into the compensated one."""
+        """Every so many rounds of the innermost loop, move the partial sums into the compensated one."""
         e, b = self.emitter, self.emitter.builder
         axis = e.order[-1]
-        counter = e.counters[axis]
         step = e.width * e.copies if axis == e.vector else 1
-        if e.nest.extents[axis] < _RUN * step:
-            self._fold()
-            return
         now, onward = b.label("fold"), b.label("onward")
-        position = (counter & ((_RUN - 1) * step)) if _is_power(step) else counter
-        b.branch(position.equals(0), now, onward)
+        b.branch((e.counters[axis] & ((self._run - 1) * step)).equals(0), now, onward)
         b.start(now)
         self._fold()
         b.jump(onward)
         b.start(onward)
 
     def _fold(self) -> None:
-        start = self.emitter.builder.constant(-0.0, self.element, self.width)
-        for copy, place in enumerate(self._places[: self.emitter.copies]):
-            big = self._big[0 if self.across else copy]
-            total, error = self._folded(big, self._load(place))
-            self._store(place, start)
+        start = self.emitter.builder.constant(0.0, self.element, self.width)
+        parts = [self._load(place) for place in self._places[: self.emitter.copies]]
+        if self.across:
+            parts = [self._combined(parts)]
+        for x, big in zip(parts, self._big, strict=False):
+            total, error = self._folded(big, x)
             self._store(big[0], total)
             self._store(big[1], error)
+        for place in self._places[: self.emitter.copies]:
+            self._store(place, start)
+
+    def _combined(self, parts: list[Value]) -> Value:
+        """Partial results as one, pair by pair."""
+        while len(parts) > 1:
+            parts = [COMBINE[self.combine](*parts[k : k + 2]) for k in range(0, len(parts), 2)]
+        return parts[0]
 
     def _folded(self, big: tuple[str, str], x: Value) -> tuple[Value, Value]:
         """A folded sum and its errors, with a partial sum added to it (Knuth's two-sum)."""
@@ -236,9 +242,8 @@ class Accumulator:
                 y = self._compensated(parts[copy], self._big[copy]) if self._big else parts[copy]
                 e.store(self.statement.buffer, self.statement.index, y, copy)
             return
-        while len(parts) > 1:
-            parts = [COMBINE[self.combine](parts[k], parts[k + 1]) for k in range(0, len(parts), 2)]
-        y = self._compensated(parts[0], self._big[0]) if self._big else self._horizontal(parts[0])
+        x = self._combined(parts)
+        y = self._compensated(x, self._big[0]) if self._big else self._horizontal(x)
         e.store(self.statement.buffer, self.statement.index, y, 0)
 
     def _compensated(self, x: Value, big: tuple[str, str]) -> Value:
@@ -286,7 +291,3 @@ class Accumulator:
         b.do(f"{again} = icmp ult i64 {following}, {buffer.size}")
         b.do(f"br i1 {again}, label %{label}, label %{after}")
         b.start(after)
-
-
-def _is_power(n: int) -> bool:
-    return n & (n - 1) == 0

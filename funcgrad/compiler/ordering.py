@@ -47,6 +47,8 @@ class Plan:
 
 def plan(nest: Nest) -> Plan:
     """Decide how to run through a nest."""
+    if not nest.points:
+        return Plan(nest, tuple(range(len(nest.extents))), None, 64)
     nest = collapsed(nest)
     bits = max((_bits(x) for s in nest.statements for x in expressions(s)), default=64)
     axes = tuple(range(len(nest.extents)))
