@@ -3,6 +3,7 @@
     python -m benchmarks --only gmm,ba --sizes small --libraries funcgrad,jax
     python -m benchmarks --json new.json --html new.html
     python -m benchmarks compare old.json new.json
+    python -m benchmarks page run.json run.html
     python -m benchmarks --smoke
 
 A workload is left out where a library is not installed. `--libraries jax` takes all ways in which a workload is
@@ -123,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["compare"]:
         return comparison.main(arguments[1:])
+    if arguments[:1] == ["page"]:
+        return page.main(arguments[1:])
     options = parser().parse_args(arguments)
     if options.smoke:
         options.sizes, options.libraries, options.rounds, options.budget = "smoke", OURS, 1, 0.001
