@@ -12,31 +12,16 @@ import ctypes
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from funcgrad.compiler import native, runtime, workspaces
+from funcgrad.compiler import native, portable, runtime, workspaces
+from funcgrad.compiler.signature import Argument as Argument
+from funcgrad.compiler.signature import Signature
 
 PROGRAM = "i32 @program(ptr %inputs, ptr %outputs, ptr %workspace)"
 """The program's signature: tables of pointers to data, and aligned memory; it returns a status, 0 when all is well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """What an argument has to be, or how a result comes out.
-
-    Attributes:
-        shape: Of the array; () for numbers.
-        dtype: Native; of a Python number the one that holds it: bool, int64, float64, complex128.
-        kind: "array": an ndarray. "scalar": a NumPy scalar. "python": a Python bool, int, float or complex. An
-            argument without axes may be either of the first two, whichever of them is said.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    kind: Literal["array", "scalar", "python"] = "array"
 
 
 # Where things are in objects: CPython's PyObject; NumPy's PyArrayObject_fields and PyArray_Descr, part of its ABI.
@@ -105,6 +90,8 @@ def entry_text(
     for member in (*arguments, *results):
         if member.dtype.kind not in "biufc" or not member.dtype.isnative:
             raise TypeError(f"a program's arguments and results are native numbers, not {member.dtype!r}")
+    if not layout_is_known():
+        return portable.text(Signature(tuple(arguments), tuple(results), workspace), release_gil)
     writer = _Writer()
     writer.prologue(arguments, results, workspace)
     for k, argument in enumerate(arguments):
@@ -406,6 +393,8 @@ _METH_FASTCALL = 0x0080
 
 def bind_entry(library: native.Library) -> Callable[..., Any]:
     """The Python function of a module that has an entry; it keeps the library alive."""
+    if not layout_is_known():
+        return portable.bind(library)
     method = _MethodDef(b"program", library.address("entry"), _METH_FASTCALL, None)
     library.keep.append(method)
     new = ctypes.pythonapi.PyCFunction_NewEx

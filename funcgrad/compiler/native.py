@@ -1,8 +1,8 @@
 """From LLVM's text to machine code in memory, by way of bytes that can be kept on disk.
 
-The text is meant as it stands: explicit vectors, explicit order. So the passes are few (inlining, common
-subexpressions, folding, dead code), and their time grows linearly. A text of many functions of moderate size compiles
-in linear time; one huge function does not, for register allocation.
+The text is meant as it stands: explicit vectors, explicit order. So the passes are few (inlining, folding, dead
+code), and their time grows linearly. A text of many functions of moderate size compiles in linear time; one huge
+function does not, for register allocation.
 """
 
 from __future__ import annotations
@@ -95,13 +95,16 @@ def assembly(text: str) -> str:
 
 
 def _passes(llvm: Any) -> Any:
-    """What the text is put through before code is generated of it."""
+    """What the text is put through before code is generated of it.
+
+    Redundancy elimination costs as much as these together and finds nothing: the emitter moves invariants out of
+    loops itself, and the code generator sees equal terms of a block.
+    """
     manager = llvm.create_new_module_pass_manager()
     manager.add_always_inliner_pass()
     manager.add_sroa_pass()
     manager.add_instruction_combine_pass()
     manager.add_simplify_cfg_pass()
-    manager.add_new_gvn_pass()
     manager.add_dead_code_elimination_pass()
     manager.add_global_dead_code_eliminate_pass()
     return manager

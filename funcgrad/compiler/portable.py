@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 
 from funcgrad.compiler import native, runtime, workspaces
-from funcgrad.compiler.entry import Argument
+from funcgrad.compiler.signature import Argument, Signature
 
 _PYTHON_TYPES = {"b": bool, "i": int, "f": float, "c": complex}
 _PROGRAM = (ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 
-def portable_text(release_gil: bool = False) -> str:
+def text(signature: Signature, release_gil: bool = False) -> str:
     """The text to be put beside a program's in place of an entry."""
     before = "%thread = call ptr @PyEval_SaveThread()" if release_gil else ""
     after = "call void @PyEval_RestoreThread(ptr %thread)" if release_gil else ""
+    said = signature.to_json()
     return f"""
+@signature = constant [{len(said) + 1} x i8] c"{said.replace('"', chr(92) + "22")}{chr(92)}00"
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 define i32 @call(ptr %inputs, ptr %outputs, ptr %workspace) nounwind {{
@@ -31,14 +33,11 @@ define i32 @call(ptr %inputs, ptr %outputs, ptr %workspace) nounwind {{
 """
 
 
-def bind_program(
-    library: native.Library,
-    arguments: Sequence[Argument],
-    results: Sequence[Argument],
-    workspace: int = 0,
-) -> Callable[..., Any]:
-    """The Python function of a module with `portable_text`; it keeps the library alive."""
+def bind(library: native.Library) -> Callable[..., Any]:
+    """The Python function of a module with such a text; it keeps the library alive."""
     program = ctypes.PYFUNCTYPE(*_PROGRAM)(library.address("call"))
+    signature = Signature.from_json(ctypes.string_at(library.address("signature")).decode())
+    arguments, results, workspace = signature.arguments, signature.results, signature.workspace
 
     def call(*values: Any) -> Any:
         if len(values) != len(arguments):

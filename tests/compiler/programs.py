@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.compiler import entry, native, portable
-from funcgrad.compiler.entry import Argument
+from funcgrad.compiler.signature import Argument, Signature
 
 F64, I64, BOOL, C128 = (np.dtype(name) for name in ("float64", "int64", "bool", "complex128"))
 SIGNATURE = f"define {entry.PROGRAM}"
@@ -60,7 +60,8 @@ def portable_function(
     text: str, arguments: Sequence[Argument], results: Sequence[Argument], workspace: int = 0, release_gil: bool = False
 ) -> Callable[..., Any]:
     """A program behind the entry in Python."""
-    return portable.bind_program(library(text + portable.portable_text(release_gil)), arguments, results, workspace)
+    signature = Signature(tuple(arguments), tuple(results), workspace)
+    return portable.bind(library(text + portable.text(signature, release_gil)))
 
 
 def library(text: str) -> native.Library:

@@ -48,6 +48,18 @@ def test_layout_is_as_entries_expect() -> None:
     assert entry.layout_is_known()
 
 
+def test_entry_of_unknown_layout_does_without_it(monkeypatch: Any) -> None:
+    monkeypatch.setattr(entry, "layout_is_known", lambda: False)
+    members = [array(2, 3), scalar(np.float32), number(I64), array(dtype=BOOL)]
+    function = identity(native_function, *members)
+    assert function.__class__.__name__ == "function"
+    x = np.arange(6.0).reshape(2, 3)
+    got = function(x, np.float32(2), 3, np.array(True))
+    np.testing.assert_array_equal(got[0], x)
+    assert got[1:] == (2, 3, True)
+    assert function(x.T, np.float32(2), 3, np.array(True)) is NotImplemented
+
+
 # What comes out
 
 

@@ -150,7 +150,7 @@ def test_equal_terms_are_computed_once() -> None:
         "  %a = call double @llvm.sqrt.f64(double %x)\n  %b = call double @llvm.sqrt.f64(double %x)\n"
         "  %y = fadd double %a, %b\n  ret double %y\n}\n"
     )
-    assert native.optimised(text).count("call double @llvm.sqrt") == 1
+    assert len(re.findall(r"sqrt", native.assembly(text))) == 1
 
 
 def test_optimiser_keeps_ieee_arithmetic() -> None:
