@@ -45,6 +45,8 @@ class Fusion:
         self._ready: dict[Buffer, int] = {}
         self._last_read: dict[Buffer, int] = {}
         self._nests: dict[Shape, list[int]] = {}
+        # What each nest computes, so that its size is known.
+        self._parts: dict[int, dict[int, float]] = {}
 
     def buffer(self, shape: Shape, dtype: np.dtype[Any]) -> Tensor:
         """Workspace for an array."""
@@ -133,20 +135,32 @@ class Fusion:
             assert type(nest) is Nest
             if number == last_read and not _reads_only_here(nest, statement):
                 break
+            merged: Statement | None = statement
             if number == earliest:
                 merged = _forwarded(nest, statement)
                 if merged is None:
                     break
-                statement = merged
-            if not _has_room(nest, statement):
+            assert merged is not None
+            if not self._has_room(number, merged):
                 continue
-            nest.statements.append(statement)
+            nest.statements.append(merged)
             self._ready[statement.buffer] = max(number, self._ready.get(statement.buffer, -1))
             for load in _all_loads(statement):
                 self._last_read[load.buffer] = max(number, self._last_read.get(load.buffer, -1))
             return
         self._nests.setdefault(extents, []).append(len(self.steps))
+        self._parts[len(self.steps)] = _applications(statement)
         self.append(Nest(extents, [statement]))
+
+    def _has_room(self, number: int, statement: Statement) -> bool:
+        """Whether a nest takes a statement more; what it computes anyway is free."""
+        nest, known = self.steps[number], self._parts[number]
+        assert type(nest) is Nest
+        new = {key: cost for key, cost in _applications(statement).items() if key not in known}
+        if len(nest.statements) >= _MOST_STATEMENTS or sum(known.values()) + sum(new.values()) > _MOST_COST:
+            return False
+        known.update(new)
+        return True
 
 
 def _reads_only_here(nest: Nest, statement: Statement) -> bool:
@@ -157,10 +171,20 @@ def _reads_only_here(nest: Nest, statement: Statement) -> bool:
     return all(load.index == statement.index for load in found)
 
 
-def _has_room(nest: Nest, statement: Statement) -> bool:
-    if len(nest.statements) >= _MOST_STATEMENTS:
-        return False
-    return sum(s.expression.cost for s in nest.statements) + statement.expression.cost <= _MOST_COST
+def _applications(statement: Statement) -> dict[int, float]:
+    """The costs of the functions that a statement applies, by identity."""
+    roots = [statement.expression]
+    if isinstance(statement.index, Expression):
+        roots.append(statement.index)
+    found: dict[int, float] = {}
+    while roots:
+        x = roots.pop()
+        if type(x) is Apply and id(x) not in found:
+            found[id(x)] = x.own_cost
+            roots.extend(x.operands)
+        elif type(x) is Load and isinstance(x.index, Expression):
+            roots.append(x.index)
+    return found
 
 
 def _all_loads(statement: Statement) -> list[Load]:
@@ -224,7 +248,7 @@ def _rebuilt(
         operands = [visit(operand) for operand in y.operands]
         if all(a is b for a, b in zip(operands, y.operands, strict=True)):
             return y
-        return Apply(y.function, operands, y.dtype, y.cost - sum(operand.cost for operand in y.operands))
+        return Apply(y.function, operands, y.dtype, y.own_cost)
     return y
 
 

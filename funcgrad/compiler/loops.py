@@ -97,9 +97,10 @@ class Apply(Expression):
     Attributes:
         function: Of values of assembly (`kernels/assembly.py`); its name is printed.
         operands: Expressions.
+        own_cost: What the function costs without its operands.
     """
 
-    __slots__ = ("function", "operands")
+    __slots__ = ("function", "operands", "own_cost")
 
     def __init__(
         self, function: Callable[..., Any], operands: Sequence[Expression], dtype: np.dtype[Any], cost: float = 1.0
@@ -107,6 +108,7 @@ class Apply(Expression):
         self.function = function
         self.operands = tuple(operands)
         self.dtype = dtype
+        self.own_cost = cost
         self.cost = cost + sum(x.cost for x in self.operands)
 
 

@@ -39,6 +39,10 @@ def lowers(*primitives: Primitive) -> Callable[[Rule], Rule]:
     return register
 
 
+# So many equations may be in one expression.
+_DEEPEST = 40
+
+
 class Lowering:
     """A jaxpr on its way to steps.
 
@@ -104,7 +108,17 @@ class Lowering:
         return env[x]
 
     def equation(self, eqn: Equation, xs: list[Tensor]) -> list[Tensor]:
-        """Lower one equation."""
+        """Lower one equation; what has become too long an expression is stored."""
+        ys = self._lowered(eqn, xs)
+        depth = 1 + max([x.depth for x in xs], default=0)
+        for y in ys:
+            if y.buffer is None and y not in xs:
+                y.depth = depth
+                if depth > _DEEPEST:
+                    self.fusion.realise(y)
+        return ys
+
+    def _lowered(self, eqn: Equation, xs: list[Tensor]) -> list[Tensor]:
         rule = RULES.get(eqn.primitive)
         avals = [x.aval for x in (*eqn.inputs, *eqn.outputs)]
         if rule is not None and all(aval.dtype in ELEMENTS for aval in avals):

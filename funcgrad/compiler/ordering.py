@@ -192,7 +192,7 @@ def _with_parts(y: Expression, parts: list[Expression], affine: Callable[[Affine
     if type(y) is Load:
         return Load(y.buffer, parts[0] if parts else affine(y.index))  # type: ignore[arg-type]
     if type(y) is Apply:
-        return Apply(y.function, parts, y.dtype, 0.0)
+        return Apply(y.function, parts, y.dtype, y.own_cost)
     return y
 
 

@@ -13,8 +13,8 @@ from funcgrad.compiler.ordering import expressions
 from funcgrad.kernels.assembly import Kernel
 
 _ALIGNMENT = 64
-# Small: so many points of all statements together, and for a whole program so many of all small nests.
-_SMALL, _MOST_WRITTEN_OUT = 160, 6000
+# Small: so many instructions, about, and for a whole program so many of all small nests.
+_SMALL, _MOST_WRITTEN_OUT = 700, 20000
 _SMALL_BYTES = 1024
 
 
@@ -51,9 +51,9 @@ def write_out_small(steps: Sequence[Step]) -> None:
     users: dict[Buffer, bool] = {}
     for step in _all_steps(steps):
         if type(step) is Nest:
-            points = step.points * len(step.statements)
-            step.inline = points <= min(_SMALL, room) and not _calls_library(step)
-            room -= points if step.inline else 0
+            size = step.points if step.points > _SMALL else step.points * _instructions(step)
+            step.inline = size <= min(_SMALL, room) and not _calls_library(step)
+            room -= size if step.inline else 0
             here = step.inline
             mentioned = [*step.reads(), *step.writes()]
         elif type(step) is Loop:
@@ -74,6 +74,12 @@ def _all_steps(steps: Sequence[Step]) -> Iterator[Step]:
         yield step
         for inner in parts(step):
             yield from _all_steps(inner)
+
+
+def _instructions(nest: Nest) -> int:
+    """About how many instructions each point of a nest takes."""
+    applied = {id(x) for s in nest.statements for x in expressions(s) if type(x) is Apply}
+    return len(applied) + 2 * len(nest.statements)
 
 
 def _calls_library(nest: Nest) -> bool:

@@ -39,9 +39,10 @@ class Tensor:
         buffer: Where its elements are stored, if they are.
         offset: The index in the buffer of its first element.
         strides: For each axis the distance of neighbours in the buffer, in elements.
+        depth: How many equations its expression is made of, one upon the other.
     """
 
-    __slots__ = ("_cost", "_elements", "_known", "buffer", "dtype", "offset", "shape", "strides")
+    __slots__ = ("_cost", "_elements", "_known", "buffer", "depth", "dtype", "offset", "shape", "strides")
 
     def __init__(self, shape: Shape, dtype: np.dtype[Any], elements: Elements) -> None:
         self.shape = shape
@@ -49,6 +50,7 @@ class Tensor:
         self.buffer: Buffer | None = None
         self.offset = ZERO
         self.strides: Shape = ()
+        self.depth = 0
         self._elements = elements
         self._known: dict[tuple[Index, ...], Expression] = {}
         self._cost: float | None = None
@@ -75,6 +77,7 @@ class Tensor:
     def store(self, view: Tensor) -> None:
         """From now on the elements are those of a stored tensor."""
         self.buffer, self.offset, self.strides = view.buffer, view.offset, view.strides
+        self.depth = 0
         self._elements = view._elements
         self._known.clear()
         self._cost = None
@@ -107,7 +110,7 @@ def view(buffer: Buffer, shape: Shape, strides: Shape | None = None, offset: Aff
 def alias(x: Tensor) -> Tensor:
     """The same elements as a tensor of its own, so that to store one does not store the other."""
     y = Tensor(x.shape, x.dtype, x.at)
-    y.buffer, y.offset, y.strides = x.buffer, x.offset, x.strides
+    y.buffer, y.offset, y.strides, y.depth = x.buffer, x.offset, x.strides, x.depth
     return y
 
 
