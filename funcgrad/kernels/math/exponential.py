@@ -178,7 +178,7 @@ def expm1(x: Value) -> Value:
 
 
 def falling_exp(x: Value) -> tuple[Value, Value, Value]:
-    """e^x of x <= 0 as a pair, to 0.1 ulp, and where it is not normal; there it is lifted."""
+    """e^x of x <= 0 as a pair, to 2^-55.4 of it, and where it is not normal; there it is lifted."""
     limit, tiny = chosen(x, (-746.0, -708.0), (-104.0, -87.0))
     x = clamped_below(x, limit)
     shifted, r, rest = reduced(x, format_of(x).bias)
@@ -186,6 +186,7 @@ def falling_exp(x: Value) -> tuple[Value, Value, Value]:
     scale = lifted_power(shifted, small)
     high, low = quick_sum(x.like(1.0), r)
     low = low + fma(r * r, polynomial(r, chosen(x, PAIR_F64, PAIR_F32)), rest)
+    high, low = quick_sum(high, low)
     return scale * high, scale * low, small
 
 

@@ -75,8 +75,8 @@ def cosh(x: Value) -> Value:
 def log_above_one(size: Value, t: Value, rest: Value) -> Value:
     """log(1 + t + rest), or log(2 size) where that is all there is to it, above 2^60."""
     large = size > chosen(size, 2.0**60, 2.0**30)
-    k, f = split_above_one(select(large, size, t), select(large, 0.0, rest))
-    return log_sum(select(large, k + 1.0, k), f)
+    k, whole, lost = split_above_one(select(large, size, t), select(large, 0.0, rest))
+    return log_sum(select(large, k + 1.0, k), whole + lost)
 
 
 @kernel
@@ -111,6 +111,7 @@ def atanh(x: Value) -> Value:
     size = fabs(x)
     double = size + size
     t = quotient(double, x.like(1.0), -size)
-    y = limits(1.0 + t, log_sum(*split_above_one(t, x.like(0.0)))) * 0.5
+    k, whole, lost = split_above_one(t, x.like(0.0))
+    y = limits(1.0 + t, log_sum(k, whole + lost)) * 0.5
     y = select(size < chosen(x, 2.0**-28, 2.0**-13), size, y)
     return copysign(select(size.equals(1.0), INF, y), x)

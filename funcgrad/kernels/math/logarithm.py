@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from funcgrad.kernels.assembly import Value, fabs, fma, kernel, select
-from funcgrad.kernels.math.arithmetic import INF, NAN, chosen, format_of, polynomial
-from funcgrad.kernels.math.exponential import falling_exp, lowered
+from funcgrad.kernels.math.arithmetic import (
+    INF,
+    NAN,
+    Pair,
+    chosen,
+    exact_product,
+    exact_sum,
+    format_of,
+    polynomial,
+    quick_sum,
+)
+from funcgrad.kernels.math.exponential import clamped_below, falling_exp, lowered
 
 LN2 = 0.6931471805599453
 LN2_REST = 2.3190468138462996e-17
@@ -50,6 +60,7 @@ LOG_F32 = (
 # (log2(1 + f) - f log2(e)) / f^2 and (log10(1 + f) - f log10(e)) / f^2 there, with log2(e) and log10(e) rounded: to
 # 2^-54.5 of log2(1 + f) and of log10(1 + f), and to 2^-25.2 for float32.
 LOG2_E = 1.4426950408889634
+LOG2_E_REST = 2.0355273740931033e-17
 LOG2_F64 = (
     -0.7213475204444836,
     0.4808983469630234,
@@ -196,30 +207,77 @@ def log10(x: Value) -> Value:
 # log(1 + x): 1 + x = 2^k m is rounded; what it lost is added to m - 1, which is x itself where k is 0
 
 
-def split_above_one(x: Value, rest: Value) -> tuple[Value, Value]:
-    """k and f with 1 + x + rest = 2^k (1 + f), for x above -1 and a rest far below it."""
+def split_above_one(x: Value, rest: Value) -> tuple[Value, Value, Value]:
+    """k and f as the sum of two with 1 + x + rest = 2^k (1 + f), for x above -1 and a rest far below it."""
     total = 1.0 + x
     k, mantissa = split(total)
     integer = format_of(x).integer
     shrink = (mantissa.bits(integer) - total.bits(integer) + x.like(1.0).bits(integer)).bits(x.element)
     # 1 counts beside x only below 2^60.
     lost = select(x > 2.0**60, 0.0, ((x - (total - 1.0)) + rest) * shrink)
-    return k, (mantissa - 1.0) + lost
+    return k, mantissa - 1.0, lost
 
 
 @kernel
 def log1p(x: Value) -> Value:
     """log(1 + x)."""
-    y = limits(1.0 + x, log_sum(*split_above_one(x, x.like(0.0))))
+    k, whole, lost = split_above_one(x, x.like(0.0))
+    y = limits(1.0 + x, log_sum(k, whole + lost))
     return select(fabs(x) < format_of(x).least, x, y)
 
 
 # Sums of exponentials
 
 
+def log_of_sum(e: Value, rest: Value) -> Pair:
+    """log(1 + e + rest) as a pair, to 2^-55 of 1, for e between 0 and 1."""
+    k, whole, lost = split_above_one(e, rest)
+    f, f_rest = quick_sum(whole, lost)
+    ln2, ln2_rest = chosen(f, (LN2, LN2_REST), (LN2_F32, LN2_REST_F32))
+    tail = fma(f * f, polynomial(f, chosen(f, LOG_F64, LOG_F32)), fma(-f, f_rest, f_rest))
+    high, low = quick_sum(k * ln2, f)
+    return quick_sum(high, low + fma(k, ln2_rest, tail))
+
+
 @kernel
 def softplus(x: Value) -> Value:
     """log(1 + e^x): max(x, 0) + log(1 + e^-|x|)."""
     high, low, small = falling_exp(-fabs(x))
-    y = log_sum(*split_above_one(high, low))
-    return select(x > 0.0, x + y, lowered(y, small))
+    y, _ = log_of_sum(high, low)
+    y = lowered(y, small)
+    return select(x > 0.0, x + y, y)
+
+
+def distance(x: Value, y: Value) -> tuple[Value, Value, Value]:
+    """The greater of two numbers, and the other minus it as a pair; NaN where one is, 0 where they are the same."""
+    above = x > y
+    top, bottom = select(above, x, y), select(above, y, x)
+    down, rest = exact_sum(bottom, -top)
+    return top, select(x.equals(y), 0.0, down), select(down > -1e4, rest, 0.0)
+
+
+@kernel
+def logaddexp(x: Value, y: Value) -> Value:
+    """log(e^x + e^y): the greater of both, plus log(1 + e^-|x - y|); to 2^-54 of 1 where the parts cancel."""
+    top, down, rest = distance(x, y)
+    high, low, small = falling_exp(down)
+    more, more_rest = log_of_sum(high, fma(high, rest, low))
+    total, total_rest = exact_sum(top, lowered(more, small))
+    return select(fabs(top) < INF, total + (total_rest + lowered(more_rest, small)), top + more)
+
+
+@kernel
+def logaddexp2(x: Value, y: Value) -> Value:
+    """log2(2^x + 2^y), likewise."""
+    ln2, ln2_rest = chosen(x, (LN2, LN2_REST), (LN2_F32, LN2_REST_F32))
+    scale, scale_rest = chosen(x, (LOG2_E, LOG2_E_REST), (LOG2_E_SINGLE, LOG2_E - LOG2_E_SINGLE))
+    top, down, rest = distance(x, y)
+    down = clamped_below(down, -2000.0)
+    power, power_rest = exact_product(down, x.like(ln2))
+    high, low, small = falling_exp(power)
+    rest = fma(down, ln2_rest, fma(rest, ln2, power_rest))
+    more, more_rest = log_of_sum(high, fma(high, rest, low))
+    more, product_rest = exact_product(lowered(more, small), x.like(scale))
+    more_rest = fma(more, scale_rest / scale, fma(lowered(more_rest, small), scale, product_rest))
+    total, total_rest = exact_sum(top, more)
+    return select(fabs(top) < INF, total + (total_rest + more_rest), top + more)

@@ -8,10 +8,13 @@ import pytest
 
 from funcgrad.kernels.math import logarithm
 from tests.kernels.math.harness import (
+    Arrays,
     Row,
+    Samples,
     cases,
     check_row,
     check_special,
+    compiled,
     everything,
     magnitudes,
     mixture,
@@ -24,6 +27,36 @@ INF, NAN = np.inf, np.nan
 POSITIVE = mixture(
     magnitudes(0, INF, signed=False), numbers(0.5, 2.0), near(1.0, steps=50), magnitudes(1e-3, 1e3, signed=False)
 )
+
+
+def log1p_base_2(x: Any) -> Any:
+    return mpmath.log1p(x) / mpmath.ln2
+
+
+def close(rng: np.random.Generator, n: int, dtype: np.dtype) -> Arrays:
+    """Pairs of almost the same numbers."""
+    x = everything()(rng, n, dtype)[0]
+    return x, (x * (1 + rng.normal(size=n) * 1e-5)).clip(np.finfo(dtype).min, np.finfo(dtype).max).astype(dtype)
+
+
+def faint(rng: np.random.Generator, n: int, dtype: np.dtype) -> Arrays:
+    """Zero and negative numbers of which the exponential may be subnormal."""
+    return np.zeros(n, dtype), rng.uniform(-1080, 0, n).astype(dtype)
+
+
+def apart(*parts: Samples) -> Samples:
+    """Pairs of which the sum of exponentials is not so near 1 that its logarithm cancels."""
+
+    def sample(rng: np.random.Generator, n: int, dtype: np.dtype) -> Arrays:
+        x, y = mixture(*parts)(rng, n, dtype)
+        wide = np.maximum(x, y, dtype=np.float64)
+        near_zero = np.abs(np.logaddexp(x, y, dtype=np.float64)) < np.abs(wide) / 8
+        near_zero |= np.abs(np.logaddexp2(x, y, dtype=np.float64)) < np.abs(wide) / 8
+        return np.where(near_zero, 1, x).astype(dtype), y
+
+    return sample
+
+
 ROWS = [
     Row(
         kernel=logarithm.log,
@@ -67,7 +100,28 @@ ROWS = [
         jax="jax.nn.softplus",
         precision=1200,
     ),
+    Row(
+        kernel=logarithm.logaddexp,
+        reference=lambda x, y: max(x, y) + mpmath.log1p(mpmath.exp(max(-abs(x - y), -5000))),
+        samples=apart(numbers(-40, 40, 2), numbers(-5, 5, 2), everything(2), numbers(-760, 760, 2), close, faint),
+        timed=numbers(-5, 5, 2),
+        numpy=np.logaddexp,
+        jax="jax.numpy.logaddexp",
+        operands=2,
+        precision=1200,
+    ),
+    Row(
+        kernel=logarithm.logaddexp2,
+        reference=lambda x, y: max(x, y) + log1p_base_2(mpmath.power(2, max(-abs(x - y), -5000))),
+        samples=apart(numbers(-40, 40, 2), numbers(-5, 5, 2), everything(2), numbers(-1100, 1100, 2), close, faint),
+        timed=numbers(-5, 5, 2),
+        numpy=np.logaddexp2,
+        jax="jax.numpy.logaddexp2",
+        operands=2,
+        precision=1200,
+    ),
 ]
+PAIRS = [row for row in ROWS if row.operands == 2]
 
 
 @pytest.mark.parametrize(("row", "dtype"), cases(ROWS), ids=name_of)
@@ -85,7 +139,27 @@ SPECIAL: dict[str, list[tuple[Any, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(("row", "dtype"), cases(ROWS), ids=name_of)
+@pytest.mark.parametrize(("row", "dtype"), cases([row for row in ROWS if row.operands == 1]), ids=name_of)
 def test_kernel_at_special_points_is_exact(row: Row, dtype: str) -> None:
     *operands, expected = zip(*SPECIAL[row.name], strict=True)
     check_special(row, dtype, operands, expected)
+
+
+@pytest.mark.parametrize(("row", "dtype"), cases(PAIRS), ids=name_of)
+def test_sum_of_exponentials_at_special_points_equals_numpy(row: Row, dtype: str) -> None:
+    points = np.array([0.0, -0.0, INF, -INF, NAN, 1e30, -1e30], dtype)
+    x, y = (grid.ravel() for grid in np.meshgrid(points, points))
+    finite = (x == 0) & (y == 0)
+    with np.errstate(invalid="ignore"):
+        expected = row.numpy(x, y)
+    check_special(row, dtype, (x[~finite], y[~finite]), expected[~finite])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_logaddexp_where_it_cancels_keeps_absolute_precision(dtype: str) -> None:
+    x = np.log(np.random.default_rng(0).uniform(0, 1, 2000)).astype(dtype)
+    y = np.log1p(-np.exp(x)).astype(dtype)
+    with mpmath.workprec(200):
+        exact = [float(mpmath.log(mpmath.exp(a) + mpmath.exp(b))) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+    error = np.abs(compiled(logarithm.logaddexp, dtype, 2)(x, y) - np.array(exact))
+    assert error.max() < np.finfo(dtype).eps / 4
