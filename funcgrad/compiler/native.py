@@ -72,8 +72,7 @@ def compile_module(text: str) -> bytes:
     module.triple = host()[0]
     module.verify()
     machine = _target_machine()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0))
-    _passes(llvm).run(module, builder)
+    _optimise(module, machine)
     needs, offers = _symbols(module)
     return f"{' '.join(needs)}\n{' '.join(offers)}\n".encode() + machine.emit_object(module)
 
@@ -82,8 +81,7 @@ def optimised(text: str) -> str:
     """A module's text as it goes to the code generator, for people to read."""
     llvm = _binding()
     module = llvm.parse_assembly(_whole(text), llvm.create_context())
-    builder = llvm.create_pass_builder(_target_machine(), llvm.create_pipeline_tuning_options(speed_level=0))
-    _passes(llvm).run(module, builder)
+    _optimise(module, _target_machine())
     return str(module)
 
 
@@ -94,13 +92,20 @@ def assembly(text: str) -> str:
     return _target_machine().emit_assembly(module)
 
 
-def _passes(llvm: Any) -> Any:
-    """What the text is put through before code is generated of it.
+def _optimise(module: Any, machine: Any) -> None:
+    llvm = _binding()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0))
+    _passes().run(module, builder)
+
+
+@functools.cache
+def _passes() -> Any:
+    """What the text is put through before code is generated of it; made once, as llvmlite never frees all of it.
 
     Redundancy elimination costs as much as these together and finds nothing: the emitter moves invariants out of
     loops itself, and the code generator sees equal terms of a block.
     """
-    manager = llvm.create_new_module_pass_manager()
+    manager = _binding().create_new_module_pass_manager()
     manager.add_always_inliner_pass()
     manager.add_sroa_pass()
     manager.add_instruction_combine_pass()

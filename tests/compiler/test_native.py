@@ -197,6 +197,19 @@ def test_thousands_of_libraries_leave_memory_flat() -> None:
     assert cycle(2000) - before < 3_000_000  # 11 kB each if engines were kept
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_compiling_many_programs_leaves_memory_almost_flat() -> None:
+    def compile_many(count: int) -> int:
+        for k in range(count):
+            native.compile_module(ADD.replace("add i64 %x, %y", f"add i64 %x, {k}"))
+        gc.collect()
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096
+
+    before = compile_many(100)
+    assert compile_many(300) - before < 300 * 4000
+
+
 def test_many_threads_compile_and_load() -> None:
     def make(k: int) -> int:
         text = f"define i64 @f() {{\n  ret i64 {k}\n}}\n"
