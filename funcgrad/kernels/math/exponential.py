@@ -158,15 +158,15 @@ def exp2(x: Value) -> Value:
     return scaled_exp2(x, x.like(0.0), x < tiny)
 
 
-def scaled_exp2(x: Value, rest: Value, tiny: Value) -> Value:
-    """2^(x + rest) for x within exp2's limits, and rest far below 1."""
+def scaled_exp2(x: Value, rest: Value, tiny: Value | None) -> Value:
+    """2^(x + rest) for x within exp2's limits, and rest far below 1; `tiny` is None where that is normal."""
     form = format_of(x)
     rounder = form.rounder + (form.bias - 1)
     shifted = x + rounder
     f = (x - (shifted - rounder)) + rest
     tail = polynomial(f, [2.0 * c for c in chosen(x, EXP2_F64, EXP2_F32)])
     y = fma(f, fma(f, tail, 2.0 * chosen(x, LN2, LN2_SINGLE)), 2.0)
-    return scaled(y, shifted, tiny)
+    return y * power_of_two(shifted) if tiny is None else scaled(y, shifted, tiny)
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F32, F64, Value, copysign, fabs, fma, kernel, rint, select, sqrt
+from funcgrad.kernels.assembly import F32, F64, Value, copysign, fabs, fma, kernel, outlined, rarely, rint, select, sqrt
 from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, chosen, exact_product, format_of, polynomial, quick_sum
 from funcgrad.kernels.math.exponential import clamped, power_of_two, scaled_exp2
 from funcgrad.kernels.math.logarithm import split, split_any
@@ -10,44 +10,41 @@ from funcgrad.kernels.math.logarithm import split, split_any
 # 2 / log(2) and 1/3 as pairs.
 TWO_LOG2_E = (2.8853900817779268, 4.0710547481862066e-17)
 THIRD = (0.3333333333333333, 1.850371707708594e-17)
-# (atanh(s) / s - 1 - u / 3) / u^2 of u = s^2 for s up to (sqrt(2) - 1) / (sqrt(2) + 1); atanh(s) / s to 2^-73.5.
+# (atanh(s) / s - 1 - u / 3) / u^2 of u = s^2 for s up to (sqrt(2) - 1) / (sqrt(2) + 1); atanh(s) / s to 2^-66.3.
 ATANH_TAIL = (
-    0.1999999999999999,
-    0.1428571428572192,
-    0.11111111108894883,
-    0.09090909421992338,
-    0.07692279214727538,
-    0.06668132225327525,
-    0.05837890968720198,
-    0.0599087069197333,
+    0.20000000000001128,
+    0.14285714285049825,
+    0.11111111259951396,
+    0.09090892184691075,
+    0.07693378603723214,
+    0.06628410512120157,
+    0.06598147553251338,
 )
-# log2(1 + f) / f for sqrt(1/2) <= 1 + f <= sqrt(2) to 2^-38.0, and (2^f - 1) / f for |f| <= 1/2 to 2^-39.8 of 2^f:
+# log2(1 + f) / f for sqrt(1/2) <= 1 + f <= sqrt(2) to 2^-35.3, and (2^f - 1) / f for |f| <= 1/2 to 2^-32.0 of 2^f:
 # what a power in float32 needs of float64.
 LOG2_SHORT = (
-    1.442695040886573,
-    -0.7213475203275448,
-    0.4808983488029253,
-    -0.3606737931381018,
-    0.2885387957291646,
-    -0.24044643352898784,
-    0.20610712297677455,
-    -0.18043675225897743,
-    0.16021667168108136,
-    -0.14249861734128788,
-    0.13027553062778385,
-    -0.1346293341484721,
-    0.13251253133722918,
-    -0.06973970625431342,
+    1.4426950408687016,
+    -0.7213475208686952,
+    0.48089836139658876,
+    -0.36067367480777424,
+    0.28853729337497364,
+    -0.2404531670171519,
+    0.20617536268640327,
+    -0.18030056756752177,
+    0.15876974180096778,
+    -0.14315679789482708,
+    0.14474903716594964,
+    -0.14283811039923947,
+    0.07736810252892286,
 )
 EXP2_SHORT = (
-    0.6931471805412323,
-    0.24022650694741632,
-    0.0555041095922729,
-    0.009618129558999235,
-    0.0013333434159303072,
-    0.00015403098211807134,
-    1.5314208787882707e-05,
-    1.3344193048180935e-06,
+    0.6931471838172363,
+    0.2402265092078627,
+    0.055504003736389966,
+    0.00961805691900603,
+    0.0013341952414187945,
+    0.000154613677423396,
+    1.3359512122884454e-05,
 )
 
 # (1 + f)^(-1/3) for sqrt(1/2) <= 1 + f <= sqrt(2), to 2^-20.1, and to 2^-12.0 for float32.
@@ -66,14 +63,13 @@ INVERSE_CBRT_F32 = (0.9997786283493042, -0.33466994762420654, 0.2377215325832367
 # pow: 2^(y log2 |x|), with log2 as a pair
 
 
-def log2_pair(x: Value) -> Pair:
-    """log2 of a positive float64 to 2^-65 of it.
+def log2_pair(k: Value, mantissa: Value) -> Pair:
+    """k + log2 of a mantissa as `split` gives it, to 2^-65 of it, in float64.
 
     With 1 + f the mantissa and s = f / (2 + f), log2(1 + f) = 2 log2(e) s (1 + s^2 / 3 + s^4 / 5 + ...).
     """
-    k, mantissa = split_any(x)
     f = mantissa - 1.0
-    below, lost = quick_sum(x.like(2.0), f)
+    below, lost = quick_sum(f.like(2.0), f)
     inverse = 1.0 / below
     s = f * inverse
     s_rest = fma(-s, lost, fma(-s, below, f)) * inverse
@@ -106,17 +102,30 @@ def signed_power(x: Value, y: Value, size: Value) -> Value:
 
 @kernel
 def pow(x: Value, y: Value) -> Value:
-    """x^y, with C99's values at special points."""
+    """x^y, with C99's values at special points; the common case is x positive and x^y normal."""
     if x.element is F32:
         return _pow_single(x, y)
+    high, low = log2_pair(*split(x))
+    exponent, rest = product_with(y, high, low)
+    common = (x >= format_of(x).least) & (x < INF) & (fabs(exponent) < 1000.0)
+    return rarely(~common, scaled_exp2(exponent, rest, None), pow_anywhere, x, y)
+
+
+def product_with(y: Value, high: Value, low: Value) -> Pair:
+    """y (high + low) as a pair."""
+    product = y * high
+    return product, fma(y, low, fma(y, high, -product))
+
+
+@outlined
+def pow_anywhere(x: Value, y: Value) -> Value:
+    """x^y in float64, for all numbers."""
     size = fabs(x)
-    high, low = log2_pair(size)
+    high, low = log2_pair(*split_any(size))
     high = select(size < INF, high, size)
     high = select(size.equals(0.0), -INF, high)
     # y up to 2^100 says all; an infinite one would make NaN of 1.
-    y_finite = clamped(y, -(2.0**100), 2.0**100)
-    exponent = y_finite * high
-    rest = fma(y_finite, low, fma(y_finite, high, -exponent))
+    exponent, rest = product_with(clamped(y, -(2.0**100), 2.0**100), high, low)
     rest = select(fabs(exponent) < 1100.0, rest, 0.0)
     exponent = clamped(exponent, -1080.0, 1024.9)
     return signed_power(x, y, scaled_exp2(exponent, rest, exponent < -1021.0))
@@ -124,20 +133,37 @@ def pow(x: Value, y: Value) -> Value:
 
 def _pow_single(x: Value, y: Value) -> Value:
     """x^y in float32: by float64, where one number is as good as a pair."""
-    size = fabs(x)
-    wide = size.convert(F64)
-    k, mantissa = split(wide)
+    wide = x.convert(F64)
+    exponent = y.convert(F64) * log2_short(wide)
+    common = (x > 0.0) & (x < INF) & (fabs(exponent) < 1000.0)
+    return rarely(~common, exp2_short(exponent).convert(F32), pow_single_anywhere, x, y)
+
+
+@outlined
+def pow_single_anywhere(x: Value, y: Value) -> Value:
+    """x^y in float32, for all numbers."""
+    size = fabs(x).convert(F64)
+    log2 = select(size < INF, log2_short(size), size)
+    log2 = select(size.equals(0.0), -INF, log2)
+    exponent = clamped(y.convert(F64), -(2.0**100), 2.0**100) * log2
+    return signed_power(x, y, exp2_short(clamped(exponent, -200.0, 200.0)).convert(F32))
+
+
+def log2_short(x: Value) -> Value:
+    """log2 of a positive float64 to 2^-35 of it."""
+    k, mantissa = split(x)
     f = mantissa - 1.0
-    log2 = fma(f, polynomial(f, LOG2_SHORT), k)
-    log2 = select(wide < INF, log2, wide)
-    log2 = select(wide.equals(0.0), -INF, log2)
-    exponent = clamped(clamped(y.convert(F64), -(2.0**100), 2.0**100) * log2, -200.0, 200.0)
-    form = format_of(wide)
+    return fma(f, polynomial(f, LOG2_SHORT), k)
+
+
+def exp2_short(x: Value) -> Value:
+    """2^x to 2^-32 of it, for a float64 where that is normal."""
+    form = format_of(x)
     rounder = form.rounder + form.bias
-    shifted = exponent + rounder
-    f = exponent - (shifted - rounder)
+    shifted = x + rounder
+    f = x - (shifted - rounder)
     scale = power_of_two(shifted)
-    return signed_power(x, y, fma(scale * f, polynomial(f, EXP2_SHORT), scale).convert(F32))
+    return fma(scale * f, polynomial(f, EXP2_SHORT), scale)
 
 
 # Roots
