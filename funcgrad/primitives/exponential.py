@@ -93,7 +93,7 @@ def _logaddexp_share_implementation(x1: Any, x2: Any) -> Any:
         dtype = np.result_type(dtype, np.float16)  # as np.logaddexp does
     # Equal infinities share evenly; their difference would be NaN.
     difference = np.zeros(np.broadcast(x1, x2).shape, dtype)
-    np.subtract(x2, x1, where=np.not_equal(x1, x2), out=difference)
+    np.subtract(x2, x1, where=np.not_equal(x1, x2), out=difference, dtype=dtype)
     with np.errstate(over="ignore"):
         return 1.0 / (1.0 + np.exp(difference))
 

@@ -17,12 +17,21 @@ from funcgrad.primitives.kinds import elementwise
 _TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
 
+def _floating(x: Any) -> Any:
+    """x, integers and truth values in the dtype in which NumPy's functions compute with them."""
+    return np.positive(x, dtype=np.exp(np.zeros((), x.dtype)).dtype) if getattr(x, "dtype", _FLOAT).kind in "biu" else x
+
+
+_FLOAT = np.dtype(np.float64)
+
+
 def _scipy(name: str, *xs: Any) -> Any:
     """One of scipy.special's functions, its result in the dtype of the last operand."""
     import scipy.special
 
-    y = getattr(scipy.special, name)(*xs)
-    return y.astype(np.float16) if getattr(xs[-1], "dtype", None) == np.float16 else y
+    x = _floating(xs[-1])
+    y = getattr(scipy.special, name)(*xs[:-1], x)
+    return y.astype(np.float16) if getattr(x, "dtype", None) == np.float16 else y
 
 
 # logistic: y = 1 / (1 + e^-x) --------------------------------------------------------------------------------------
@@ -30,7 +39,7 @@ def _scipy(name: str, *xs: Any) -> Any:
 
 def _logistic_implementation(x: Any) -> Any:
     with np.errstate(over="ignore"):
-        return 1.0 / (1.0 + np.exp(np.negative(x)))
+        return 1.0 / (1.0 + np.exp(np.negative(_floating(x))))
 
 
 logistic_p = elementwise(
