@@ -62,3 +62,22 @@ def assert_close(y: Any, z: Any, scale: Any = None) -> None:
     size = scale if scale is not None else np.max(finite, initial=0.0)
     tolerance = 1e-13 if dtype.itemsize // (2 if dtype.kind == "c" else 1) == 8 else 5e-6
     np.testing.assert_allclose(y, z, rtol=tolerance, atol=tolerance * size)
+
+
+def assert_ulps(y: Any, z: Any, ulps: int = 2) -> None:
+    """Assert that numbers are equal up to some units in the last place; NaN and integers exactly, zeros with sign."""
+    y, z = np.asarray(y), np.asarray(z)
+    if z.dtype.kind != "f":
+        np.testing.assert_array_equal(y, z)
+        return
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(z))
+    known = ~np.isnan(z)
+    y, z = y[known], z[known]
+    zero = (y == 0) & (z == 0)
+    np.testing.assert_array_equal(np.signbit(y[zero]), np.signbit(z[zero]))
+    finite = np.isfinite(z)
+    np.testing.assert_array_equal(y[~finite], z[~finite])
+    y, z = y[finite], z[finite]
+    with np.errstate(over="ignore", invalid="ignore"):
+        far = np.abs(y - z) > ulps * np.spacing(np.abs(z))
+    assert not np.any(far), (y[far], z[far])

@@ -9,7 +9,7 @@ import numpy as np
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, Apply, Constant
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import DIVISION, elements, loop_dtypes, operand_dtypes, pointwise
+from funcgrad.compiler.lowerings.elementwise import DIVISION, dtypes_of, elements, loop_dtypes, pointwise
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import ELEMENTS
@@ -35,7 +35,7 @@ pointwise(arithmetic.fmin_p, np.fmin, scalars.fmin, 3.0)
 @lowers(arithmetic.divide_p)
 def _divide(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
     aval = eqn.outputs[0].aval
-    dtypes = operand_dtypes(np.divide, eqn)
+    *dtypes, _ = dtypes_of(np.divide, eqn)
     if aval.weak_type:
         lowering.require(_nonzero(x2), "Python divides by zero")
     return elements(lowering, aval, scalars.divide, (x1, x2), dtypes, DIVISION)
@@ -50,7 +50,7 @@ def _nonzero(x: Tensor) -> Tensor:
 def _larger_share(lowering: Lowering, eqn: Equation, t: Tensor, x1: Tensor, x2: Tensor) -> Any:
     aval = eqn.outputs[0].aval
     avals = [x.aval for x in eqn.inputs[1:]]
-    compared = loop_dtypes(np.greater, tuple((a.dtype, a.weak_type) for a in avals))
+    *compared, _ = loop_dtypes(np.greater, tuple((a.dtype, a.weak_type) for a in avals))
     if aval.dtype.kind != "f" or compared[0] != compared[1] or compared[0] not in ELEMENTS:
         return NotImplemented
     return elements(lowering, aval, scalars.larger_share, (t, x1, x2), (aval.dtype, *compared), 5.0)

@@ -11,7 +11,7 @@ import numpy as np
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, INT64
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import Dtype, elements, literal, operand_dtypes, pointwise
+from funcgrad.compiler.lowerings.elementwise import Dtype, dtypes_of, elements, literal, pointwise
 from funcgrad.compiler.tensors import Tensor, constant
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation
@@ -55,7 +55,7 @@ def _compared_dtypes(ufunc: np.ufunc, eqn: Equation) -> tuple[Dtype, ...]:
     unknown = any(_is_python_integer(a) and literal(x) is None for a, x in zip(avals, eqn.inputs, strict=True))
     if unknown and all(a.dtype.kind in "iu" for a in avals):
         return tuple(UINT64 if a.dtype == UINT64 else INT64 for a in avals)
-    return operand_dtypes(ufunc, eqn)
+    return dtypes_of(ufunc, eqn)[:-1]
 
 
 def _is_python_integer(aval: ShapedArray) -> bool:

@@ -29,19 +29,20 @@ _PYTHON_TYPES: dict[str, Any] = {"b": BOOL, "i": int, "f": float, "c": complex}
 
 @lru_cache(maxsize=4096)
 def loop_dtypes(ufunc: np.ufunc, operands: tuple[tuple[Dtype, bool], ...]) -> tuple[Dtype, ...]:
-    """The dtypes to which NumPy converts a ufunc's operands, given as pairs of dtype and weakness (NEP 50)."""
+    """The dtypes to which NumPy converts a ufunc's operands, pairs of dtype and weakness (NEP 50), and its result's."""
     kinds = [_PYTHON_TYPES[dtype.kind] if weak else dtype for dtype, weak in operands]
     if all(isinstance(kind, type) for kind in kinds):
         kinds = [np.dtype(kind) for kind in kinds]
-    return ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout))[: ufunc.nin]
+    dtypes = ufunc.resolve_dtypes((*kinds, *(None,) * ufunc.nout))
+    return (*dtypes[: ufunc.nin], dtypes[-1])
 
 
-def operand_dtypes(ufunc: np.ufunc, eqn: Equation) -> tuple[Dtype, ...]:
-    """The dtypes in which a ufunc's equation computes."""
+def dtypes_of(ufunc: np.ufunc, eqn: Equation) -> tuple[Dtype, ...]:
+    """The dtypes in which a ufunc's equation computes, and that of its result."""
     avals = [x.aval for x in eqn.inputs]
     result = eqn.outputs[0].aval
     if result.weak_type:  # Python's operator on Python's numbers
-        return (result.dtype,) * len(avals)
+        return (result.dtype,) * (len(avals) + 1)
     return loop_dtypes(ufunc, tuple((aval.dtype, aval.weak_type) for aval in avals))
 
 
@@ -75,8 +76,12 @@ def pointwise(
     @lowers(primitive)
     def rule(lowering: Lowering, eqn: Equation, *xs: Tensor, **params: Any) -> Any:
         aval = eqn.outputs[0].aval
-        dtypes = operand_dtypes(ufunc, eqn)
-        if (aval.weak_type and not python) or any(d not in ELEMENTS or d.kind not in kinds for d in dtypes):
+        *dtypes, result = dtypes_of(ufunc, eqn)
+        if (
+            result != aval.dtype
+            or (aval.weak_type and not python)
+            or any(d not in ELEMENTS or d.kind not in kinds for d in dtypes)
+        ):
             return NotImplemented
         check_python_integers(lowering, eqn, xs, dtypes)
         return elements(lowering, aval, function, xs, dtypes, cost)

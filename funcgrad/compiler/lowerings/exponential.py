@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import LIBRARY, elements, literal, operand_dtypes, pointwise
+from funcgrad.compiler.lowerings.elementwise import LIBRARY, dtypes_of, elements, literal, pointwise
 from funcgrad.compiler.scalars import select
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
@@ -61,4 +61,4 @@ def _logaddexp(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any
     aval = eqn.outputs[0].aval
     if literal(eqn.inputs[1]) == 0.0:
         return elements(lowering, aval, softplus, (lowering.repeated(x1, aval.shape),), (aval.dtype,), LIBRARY)
-    return elements(lowering, aval, logaddexp, (x1, x2), operand_dtypes(np.logaddexp, eqn), 2.0 * LIBRARY)
+    return elements(lowering, aval, logaddexp, (x1, x2), dtypes_of(np.logaddexp, eqn)[:-1], 2.0 * LIBRARY)

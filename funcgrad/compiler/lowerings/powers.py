@@ -51,7 +51,8 @@ class Product:
         y, error = self._power(x, self.exponent)
         assert error is not None
         corrected = y + error
-        return scalars.select(corrected.is_nan(), y, corrected)
+        # Infinities have no error, and the sum of zeros no sign.
+        return scalars.select(corrected.is_nan() | y.equals(0.0), y, corrected)
 
     def _power(self, x: Value, exponent: int) -> tuple[Value, Value | None]:
         if exponent == 1:

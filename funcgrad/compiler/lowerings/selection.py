@@ -9,7 +9,7 @@ import numpy as np
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import check_python_integers, elements, operand_dtypes
+from funcgrad.compiler.lowerings.elementwise import check_python_integers, dtypes_of, elements
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import ELEMENTS
@@ -26,7 +26,7 @@ def _select(lowering: Lowering, eqn: Equation, pred: Tensor, x1: Tensor, x2: Ten
 
 @lowers(selection.clip_p)
 def _clip(lowering: Lowering, eqn: Equation, x: Tensor, low: Tensor, high: Tensor) -> Any:
-    dtypes = operand_dtypes(np._core.umath.clip, eqn)  # type: ignore[attr-defined]
+    *dtypes, _ = dtypes_of(np._core.umath.clip, eqn)  # type: ignore[attr-defined]
     if any(d not in ELEMENTS for d in dtypes):
         return NotImplemented
     check_python_integers(lowering, eqn, (x, low, high), dtypes)
