@@ -33,15 +33,14 @@ def _multiply(x1: Value, x2: Value) -> Value:
 
 
 def _maximum(x1: Value, x2: Value) -> Value:
-    if x1.element.kind == "f":
-        return x1.builder.intrinsic("llvm.maximum", x1, x2)
-    return select(x1 > x2, x1, x2)
+    """The greater; NaN if either is. The processor's own instruction gives its second operand for NaN."""
+    y = select(x2 > x1, x2, x1)
+    return select(x2.is_nan(), x2, y) if x1.element.kind == "f" else y
 
 
 def _minimum(x1: Value, x2: Value) -> Value:
-    if x1.element.kind == "f":
-        return x1.builder.intrinsic("llvm.minimum", x1, x2)
-    return select(x1 < x2, x1, x2)
+    y = select(x2 < x1, x2, x1)
+    return select(x2.is_nan(), x2, y) if x1.element.kind == "f" else y
 
 
 COMBINE: dict[str, Callable[[Value, Value], Value]] = {
