@@ -1,19 +1,31 @@
 """Composable derivatives of plain NumPy code: grad, vjp, jvp, jacobian, hessian, vmap, jit."""
 
-from funcgrad import tree
+from funcgrad import lax, tree
 from funcgrad.api.batching import vmap
+from funcgrad.api.branches import cond, switch
+from funcgrad.api.custom_rules import SymbolicZero, custom_elementwise, custom_jvp, custom_linear, custom_vjp
 from funcgrad.api.differentiation import grad, value_and_grad
 from funcgrad.api.directional import elementwise_grad, hvp
 from funcgrad.api.jacobians import hessian, jacfwd, jacobian, jacrev
+from funcgrad.api.loops import fori_loop, scan, while_loop
 from funcgrad.api.products import jvp, linear_transpose, linearize, stop_gradient, vjp
+from funcgrad.api.remat import checkpoint
 from funcgrad.api.staging import RetracingWarning, ShapeDtypeStruct, eval_shape, jit, make_jaxpr
 from funcgrad.numpy import operators as _operators  # noqa: F401 (gives traced arrays their operators)
 
 __all__ = [
     "RetracingWarning",
     "ShapeDtypeStruct",
+    "SymbolicZero",
+    "checkpoint",
+    "cond",
+    "custom_elementwise",
+    "custom_jvp",
+    "custom_linear",
+    "custom_vjp",
     "elementwise_grad",
     "eval_shape",
+    "fori_loop",
     "grad",
     "hessian",
     "hvp",
@@ -22,12 +34,16 @@ __all__ = [
     "jacrev",
     "jit",
     "jvp",
+    "lax",
     "linear_transpose",
     "linearize",
     "make_jaxpr",
+    "scan",
     "stop_gradient",
+    "switch",
     "tree",
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,8 +10,17 @@ import numpy as np
 
 from funcgrad.api.batching import vmap
 from funcgrad.api.bodies import Body, operands, record_body, record_step, strengthened, strong
+from funcgrad.api.remat import Checkpoint, States, memory_limit
 from funcgrad.api.results import fresh
 from funcgrad.control.scan import scan as scan_flat
+from funcgrad.control.schedules import (
+    balanced,
+    binomial_scan,
+    checkpointed_scan,
+    checkpointed_while,
+    fitting,
+    step_bytes,
+)
 from funcgrad.control.while_loop import while_loop as while_flat
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, TreeMismatchError, message
@@ -32,6 +42,7 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
     unroll: int | bool = 1,
+    checkpoint: Checkpoint = None,
 ) -> tuple[Any, Any]:
     """A loop over the rows of arrays that carries a state: `carry, y = f(carry, x)` for each row x.
 
@@ -44,6 +55,8 @@ def scan(
         length: The number of steps; needed where xs is None.
         reverse: Whether to go from the last row to the first; outputs stand where their rows do.
         unroll: Accepted as a hint, as in JAX; it changes no result.
+        checkpoint: How much to keep for derivatives; what is not kept is computed again. A number of states, "sqrt"
+            for about 2 sqrt(length) of them, or an amount of memory: "64 MB", "1.5 GiB". None keeps everything.
 
     Returns:
         The last carry, and the outputs stacked along a new axis 0.
@@ -57,7 +70,7 @@ def scan(
         >>> scan(lambda total, x: (total + x, total), 0.0, np.array([1.0, 2.0, 3.0]))
         (np.float64(6.0), array([0., 1., 3.]))
     """
-    return _scan("scan", f, f, init, xs, length, bool(reverse))
+    return _scan("scan", f, f, init, xs, length, bool(reverse), checkpoint)
 
 
 def _scan(
@@ -68,6 +81,7 @@ def _scan(
     xs: Any,
     length: int | None = None,
     reverse: bool = False,
+    checkpoint: Checkpoint = None,
 ) -> tuple[Any, Any]:
     """`scan` on behalf of a construct, of which `user` is the function that messages name."""
     rows, rows_tree = operands(construct, user, xs, "xs")
@@ -83,7 +97,9 @@ def _scan(
         carry,
         lambda out_tree, outs: _pair(f, out_tree),
     )
-    last, ys = scan_flat(body.jaxpr, body.captured, carry, rows, steps, reverse)
+    last, ys = _run_scan(
+        f"{construct}({name_of(user)})", body.jaxpr, body.captured, carry, rows, steps, reverse, checkpoint
+    )
     results = fresh([*last, *ys], [*carry, *body.captured])
     return tree_unflatten(body.tree, results)
 
@@ -142,7 +158,9 @@ def _pair(f: Callable[..., Any], tree: TreeDef) -> tuple[TreeDef, int]:
     return children[0], children[0].num_leaves
 
 
-def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
+def while_loop(
+    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any, *, checkpoint: Checkpoint = None
+) -> Any:
     """A loop while a condition holds: `while cond_fun(val): val = body_fun(val)`.
 
     Both functions are recorded once, without values. All derivatives pass, reverse mode too: the loop keeps what the
@@ -152,6 +170,8 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         cond_fun: From the value to one truth value.
         body_fun: From the value to the next, of the same tree, shapes and dtypes.
         init_val: The first value, any tree.
+        checkpoint: How much to keep for derivatives: a state every so many steps, "sqrt" for about 2 sqrt(2 n) of n
+            states, or an amount of memory for what is between two states. None keeps everything.
 
     Returns:
         The value for which cond_fun fails.
@@ -178,7 +198,8 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     )
     cond = record_body("while_loop", cond_fun, arguments, body.avals)
     _check_condition(cond_fun, cond.tree, cond.avals)
-    last = while_flat(cond.jaxpr, body.jaxpr, cond.captured, body.captured, carry)
+    name = f"while_loop({name_of(body_fun)})"
+    last = _run_while(name, cond.jaxpr, body.jaxpr, cond.captured, body.captured, carry, checkpoint)
     return tree_unflatten(tree, fresh(last, [*carry, *body.captured]))
 
 
@@ -196,7 +217,13 @@ def _check_condition(cond_fun: Callable[..., Any], tree: TreeDef, avals: Sequenc
 
 
 def fori_loop(
-    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, Any], Any],
+    init_val: Any,
+    *,
+    unroll: int | bool | None = None,
+    checkpoint: Checkpoint = None,
 ) -> Any:
     """A counting loop: `for i in range(lower, upper): val = body_fun(i, val)`.
 
@@ -209,6 +236,7 @@ def fori_loop(
         body_fun: From i and the value to the next value, of the same tree, shapes and dtypes.
         init_val: The first value, any tree.
         unroll: Accepted as a hint, as in JAX; it changes no result.
+        checkpoint: How much to keep for derivatives, as for `scan`.
 
     Returns:
         The last value.
@@ -243,11 +271,11 @@ def fori_loop(
         carry,
         lambda out_tree, outs: (out_tree, out_tree.num_leaves),
     )
-    last = _count(body, lower, upper, carry)
+    last = _count(f"fori_loop({name_of(body_fun)})", body, lower, upper, carry, checkpoint)
     return tree_unflatten(tree, fresh(last, [*carry, *body.captured]))
 
 
-def _count(body: Body, lower: Any, upper: Any, carry: Sequence[Any]) -> list[Any]:
+def _count(name: str, body: Body, lower: Any, upper: Any, carry: Sequence[Any], checkpoint: Checkpoint) -> list[Any]:
     """Run a counting loop: so many steps where the bounds are known, a condition where they are traced."""
     captured, inputs = len(body.captured), body.jaxpr.inputs
     following = Var(ShapedArray((), np.int64))
@@ -255,14 +283,62 @@ def _count(body: Body, lower: Any, upper: Any, carry: Sequence[Any]) -> list[Any
     counted = Jaxpr(inputs, (), [*body.jaxpr.equations, count], [following, *body.jaxpr.outputs])
     if not (isinstance(lower, Tracer) or isinstance(upper, Tracer)):
         steps = max(0, int(upper) - int(lower))
-        last, _ = scan_flat(counted, body.captured, [np.int64(lower), *carry], [], steps)
+        first = [np.int64(lower), *carry]
+        last, _ = _run_scan(name, counted, body.captured, first, [], steps, False, checkpoint)
         return last[1:]
     bound, i, pred = (Var(ShapedArray((), dtype)) for dtype in (np.int64, np.int64, np.bool_))
     others = [Var(v.aval) for v in inputs[captured + 1 :]]
     less = Equation(less_p, [i, bound], [pred], {})
     cond = Jaxpr([bound, i, *others], (), [less], [pred])
-    first, last_i = (cast(strengthened(x), np.int64) for x in (lower, upper))
-    return while_flat(cond, counted, [last_i], body.captured, [first, *carry])[1:]
+    start, end = (cast(strengthened(x), np.int64) for x in (lower, upper))
+    return _run_while(name, cond, counted, [end], body.captured, [start, *carry], checkpoint)[1:]
+
+
+def _run_scan(
+    name: str,
+    jaxpr: Jaxpr,
+    consts: Sequence[Any],
+    carry: Sequence[Any],
+    xs: Sequence[Any],
+    length: int,
+    reverse: bool,
+    checkpoint: Checkpoint,
+) -> tuple[list[Any], list[Any]]:
+    limit = memory_limit(name, checkpoint)
+    if limit is None:
+        return scan_flat(jaxpr, consts, carry, xs, length, reverse)
+    if limit == "sqrt":
+        side = math.isqrt(max(length - 1, 0)) + 1
+        sizes: tuple[int, ...] = (side, side)
+    elif isinstance(limit, States):
+        found = balanced(length, limit)
+        if found is None:
+            return binomial_scan(jaxpr, consts, carry, xs, length, reverse, limit)
+        sizes = found
+    else:
+        sizes = fitting(length, *step_bytes(jaxpr, len(consts), len(carry)), int(limit))
+    return checkpointed_scan(jaxpr, consts, carry, xs, length, reverse, sizes)
+
+
+def _run_while(
+    name: str,
+    cond: Jaxpr,
+    body: Jaxpr,
+    cond_consts: Sequence[Any],
+    consts: Sequence[Any],
+    carry: Sequence[Any],
+    checkpoint: Checkpoint,
+) -> list[Any]:
+    limit = memory_limit(name, checkpoint)
+    if limit is None:
+        return while_flat(cond, body, cond_consts, consts, carry)
+    steps = None
+    if isinstance(limit, States):
+        steps = int(limit)
+    elif limit != "sqrt":
+        _, step = step_bytes(body, len(consts), len(carry))
+        steps = max(1, int(limit) // 2 // max(step, 1))
+    return checkpointed_while(cond, body, cond_consts, consts, carry, steps)
 
 
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
