@@ -65,6 +65,10 @@ declare void @PyEval_RestoreThread(ptr)
 """
 
 
+# Optimising an entry takes milliseconds and makes no call faster.
+_QUICKLY = "nounwind noinline optnone"
+
+
 def _descr_word(dtype: np.dtype[Any]) -> int:
     """What the masked word of a descriptor is: the type's number and the byte order."""
     return (dtype.num << 32 | ord(dtype.byteorder) << 16) & _DESCR_MASK
@@ -108,7 +112,7 @@ def entry_text(
     pool = workspaces.text() if workspace > workspaces.ON_STACK else ""
     return (
         f"{_DECLARATIONS}{pool}\n{chr(10).join(writer.globals)}\n"
-        f"define ptr @entry(ptr %self, ptr %args, i64 %count) nounwind {{\n{body}\n}}\n"
+        f"define ptr @entry(ptr %self, ptr %args, i64 %count) {_QUICKLY} {{\n{body}\n}}\n"
     )
 
 
