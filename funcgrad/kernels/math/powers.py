@@ -107,7 +107,10 @@ def pow(x: Value, y: Value) -> Value:
         return _pow_single(x, y)
     high, low = log2_pair(*split(x))
     exponent, rest = product_with(y, high, low)
-    common = (x >= format_of(x).least) & (x < INF) & (fabs(exponent) < 1000.0)
+    form = format_of(x)
+    least = x.like(form.least).bits(form.unsigned)
+    # Positive, normal and finite: one comparison of unsigned bits.
+    common = (x.bits(form.unsigned) - least < x.like(INF).bits(form.unsigned) - least) & (fabs(exponent) < 1000.0)
     return rarely(~common, scaled_exp2(exponent, rest, None), pow_anywhere, x, y)
 
 
