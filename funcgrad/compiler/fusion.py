@@ -55,6 +55,10 @@ class Fusion:
             size *= n
         return view(Buffer(size, dtype), shape)
 
+    def has_written(self, buffer: Buffer) -> bool:
+        """Whether a step so far writes a buffer of the workspace."""
+        return buffer.place == "workspace" and buffer in self._ready
+
     def append(self, step: Step) -> None:
         """Add a step behind all others."""
         self.steps.append(step)
@@ -128,6 +132,8 @@ class Fusion:
         """
         earliest = max((self._ready.get(load.buffer, -1) for load in _all_loads(statement)), default=-1)
         last_read = self._last_read.get(statement.buffer, -1)
+        if statement.combine in UPDATES:
+            last_read = max(last_read, self._ready.get(statement.buffer, -1))
         for number in reversed(self._nests.get(extents, ())):
             if number < max(earliest, last_read):
                 break

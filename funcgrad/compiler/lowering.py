@@ -14,7 +14,7 @@ import numpy as np
 
 from funcgrad.compiler.fusion import Fusion
 from funcgrad.compiler.indices import ZERO, Affine, strides_of
-from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression
+from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression, loads
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.compiler.scalars import Convert, logical_not
 from funcgrad.compiler.tensors import Tensor, broadcast, constant, identity, reshaped, view
@@ -55,6 +55,9 @@ class Lowering:
         self.fusion = fusion
         self.fallbacks: list[Equation] = []
         self.depth = 0  # of loops around
+        # What is needed after the equation at hand, for each region around; and what a region may overwrite.
+        self._live: list[dict[Var, Tensor]] = []
+        self._owned: set[Buffer] = set()
 
     def program(self, jaxpr: Jaxpr) -> None:
         """Lower a whole jaxpr: inputs and outputs in buffers of the caller, in order."""
@@ -72,22 +75,32 @@ class Lowering:
     def region(self, jaxpr: Jaxpr, arguments: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         """Lower a jaxpr whose arguments are given and whose results have their places."""
         env: dict[Var, Tensor] = dict(zip(jaxpr.inputs, arguments, strict=True))
-        uses = _uses(jaxpr)
         places: dict[Var, Tensor] = {}
         for x, place in zip(jaxpr.outputs, results, strict=True):
             if isinstance(x, Var) and x not in places:
                 places[x] = place
         for v in jaxpr.inputs:
             places.pop(v, None)
-        for eqn in jaxpr.equations:
-            ys = self.equation(eqn, [self.read(env, x) for x in eqn.inputs])
-            for v, y in zip(eqn.outputs, ys, strict=True):
-                self._settle(v, y, uses.get(v, 0), places.get(v))
-                env[v] = y
+        self._equations(jaxpr, env, places)
         for x, place in zip(jaxpr.outputs, results, strict=True):
             if not (isinstance(x, Var) and places.get(x) is place):
                 y = self.read(env, x)
                 self.fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
+
+    def _equations(self, jaxpr: Jaxpr, env: dict[Var, Tensor], places: dict[Var, Tensor]) -> None:
+        """Lower the equations of a jaxpr one after the other; what nothing needs any more leaves the environment."""
+        uses = _uses(jaxpr)
+        self._live.append(env)
+        for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
+            xs = [self.read(env, x) for x in eqn.inputs]
+            for v in dead:
+                env.pop(v, None)
+            ys = self.equation(eqn, xs)
+            for v, y in zip(eqn.outputs, ys, strict=True):
+                self._settle(v, y, uses.get(v, 0), places.get(v))
+                if v in uses:
+                    env[v] = y
+        self._live.pop()
 
     def _settle(self, v: Var, y: Tensor, uses: int, place: Tensor | None) -> None:
         """Store a result whose place is known, or that several will use and that takes work."""
@@ -135,20 +148,22 @@ class Lowering:
         self.fusion.append(PythonStep(eqn, operands, ys))
         return ys
 
-    def inner(self, jaxpr: Jaxpr, arguments: Sequence[Tensor]) -> tuple[Fusion, list[Tensor]]:
-        """Lower a jaxpr as a region of its own; its results stay as they are."""
+    def inner(
+        self, jaxpr: Jaxpr, arguments: Sequence[Tensor], carried: Sequence[Tensor] = ()
+    ) -> tuple[Fusion, list[Tensor]]:
+        """Lower a jaxpr as a region of its own; its results stay as they are.
+
+        Args:
+            carried: Those of the arguments that the region may overwrite once it needs them no more.
+        """
         outer, self.fusion = self.fusion, Fusion()
+        outer_owned, self._owned = self._owned, {x.buffer for x in carried if x.buffer is not None}
         try:
             env: dict[Var, Tensor] = dict(zip(jaxpr.inputs, arguments, strict=True))
-            uses = _uses(jaxpr)
-            for eqn in jaxpr.equations:
-                ys = self.equation(eqn, [self.read(env, x) for x in eqn.inputs])
-                for v, y in zip(eqn.outputs, ys, strict=True):
-                    self._settle(v, y, uses.get(v, 0), None)
-                    env[v] = y
+            self._equations(jaxpr, env, {})
             return self.fusion, [self.read(env, x) for x in jaxpr.outputs]
         finally:
-            self.fusion = outer
+            self.fusion, self._owned = outer, outer_owned
 
     # What rules are written with
 
@@ -179,6 +194,24 @@ class Lowering:
             y = reshaped(self.fusion.contiguous(x), shape)
         assert y is not None
         return y
+
+    def overwritten(self, x: Tensor) -> Tensor:
+        """A tensor that begins as x, to be updated: x's own memory if nothing else needs it, or else a copy."""
+        if self._is_free(x):
+            assert x.buffer is not None
+            return view(x.buffer, x.shape)
+        y = self.fusion.buffer(x.shape, x.dtype)
+        self.fusion.realise(Tensor(x.shape, x.dtype, x.at), y)
+        return y
+
+    def _is_free(self, x: Tensor) -> bool:
+        """Whether x is all of a buffer that is written in this region and that nothing will read again."""
+        b = x.buffer
+        if b is None or b.size != x.size or not x.is_contiguous() or x.offset != ZERO:
+            return False
+        if b not in self._owned and not self.fusion.has_written(b):
+            return False
+        return not any(reads(y, b) for y in self._live[-1].values())
 
     def view_of(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The elements of a stored contiguous tensor in another shape."""
@@ -216,6 +249,13 @@ def _moved_in(y: Tensor, place: Tensor) -> bool:
 
 def _negated(x: Expression) -> Expression:
     return Apply(logical_not, (x,), np.dtype(np.bool_))
+
+
+def reads(x: Tensor, b: Buffer) -> bool:
+    """Whether a tensor's elements come from a buffer."""
+    if x.buffer is not None:
+        return x.buffer is b
+    return x.size > 0 and any(load.buffer is b for load in loads(x.at(identity(x.shape))))
 
 
 def _uses(jaxpr: Jaxpr) -> dict[Var, int]:

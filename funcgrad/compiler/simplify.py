@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from funcgrad.primitives import arithmetic, identity, structural
+from funcgrad.primitives import arithmetic, identity, indexing, scattering, structural
 from funcgrad.transforms.call import jit_p
 
 
@@ -36,7 +36,8 @@ def simplified(jaxpr: Jaxpr) -> Jaxpr:
     """An equal jaxpr: nested calls inlined, equal equations once, equations that nobody needs not at all."""
     rebuild = _Rebuild()
     outputs = rebuild.jaxpr(jaxpr, {v: v for v in jaxpr.inputs})
-    return _without_dead(Jaxpr(jaxpr.inputs, jaxpr.constants, rebuild.equations, outputs))
+    simple = _without_dead(Jaxpr(jaxpr.inputs, jaxpr.constants, rebuild.equations, outputs))
+    return _without_dead(_with_updates(simple))
 
 
 class _Rebuild:
@@ -121,6 +122,32 @@ def _identity(eqn: Equation, inputs: list[Atom]) -> Atom | None:
             if isinstance(other, Literal) and other.value == 1 and _same_type(x, out):
                 return x
     return None
+
+
+def _with_updates(jaxpr: Jaxpr) -> Jaxpr:
+    """The jaxpr with x + (zeros but for a part) as an addition to that part of x.
+
+    Reverse mode makes such sums of every array that is read by parts, element by element in a loop.
+    """
+    uses: dict[Atom, int] = {}
+    for x in [x for eqn in jaxpr.equations for x in eqn.inputs] + list(jaxpr.outputs):
+        uses[x] = uses.get(x, 0) + 1
+    parts = {
+        eqn.outputs[0]: eqn
+        for eqn in jaxpr.equations
+        if eqn.primitive in (indexing.embed_p, indexing.scatter_sum_p) and uses.get(eqn.outputs[0]) == 1
+    }
+    equations = []
+    for eqn in jaxpr.equations:
+        if eqn.primitive is arithmetic.add_p:
+            for x, part in (eqn.inputs, eqn.inputs[::-1]):
+                if part in parts and x is not part and _same_type(x, part.aval) and isinstance(x, Var):
+                    v, *arrays = parts[part].inputs  # type: ignore[index]
+                    params = {"index": parts[part].params["index"]}  # type: ignore[index]
+                    eqn = Equation(scattering.scatter_add_p, [x, v, *arrays], eqn.outputs, params, eqn.place)
+                    break
+        equations.append(eqn)
+    return Jaxpr(jaxpr.inputs, jaxpr.constants, equations, jaxpr.outputs)
 
 
 def _same_type(x: Atom, aval: Any) -> bool:

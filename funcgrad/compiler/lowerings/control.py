@@ -99,7 +99,7 @@ def _scan(
         lowering.depth += 1
         number = Affine(length - 1, ((axis, -1, length),)) if reverse else Affine(0, ((axis, 1, length),))
         number = number if length > 1 else Affine(0)
-        fusion, outs = lowering.inner(body, [*consts, *carry, *[_row(x, number) for x in xs]])
+        fusion, outs = lowering.inner(body, [*consts, *carry, *[_row(x, number) for x in xs]], carry)
         for y, stack in zip(outs[num_carry:], stacks, strict=True):
             fusion.realise(Tensor(y.shape, y.dtype, y.at), _row(stack, number))
         _carry_on(fusion, outs[:num_carry], carry)
@@ -134,7 +134,7 @@ def _while(
     lowering.depth += 1
     asking, (answer,) = lowering.inner(condition, [*cond_consts, *carry])
     asking.realise(Tensor((), flag.dtype, lowering.cast(answer, flag.dtype).at), flag)
-    fusion, outs = lowering.inner(body, [*consts, *carry])
+    fusion, outs = lowering.inner(body, [*consts, *carry], carry)
     _carry_on(fusion, outs, carry)
     lowering.depth -= 1
     lowering.fusion.append(Loop(axis, None, fusion.steps, asking.steps, flag.buffer))

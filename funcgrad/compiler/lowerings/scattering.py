@@ -6,8 +6,8 @@ from typing import Any
 
 from funcgrad.compiler import scalars
 from funcgrad.compiler.indices import strides_of
-from funcgrad.compiler.loops import BOOL, INT64, Apply, Constant, Counter, Expression
-from funcgrad.compiler.lowering import Lowering, lowers
+from funcgrad.compiler.loops import BOOL, INT64, Apply, Buffer, Constant, Counter, Expression
+from funcgrad.compiler.lowering import Lowering, lowers, reads
 from funcgrad.compiler.lowerings.indexing import Selected, update
 from funcgrad.compiler.tensors import Tensor, flat_index
 from funcgrad.core.jaxpr import Equation
@@ -21,11 +21,19 @@ def _scatters(primitive: Primitive, combine: str) -> None:
     def rule(lowering: Lowering, eqn: Equation, x: Tensor, v: Tensor, *arrays: Tensor, index: Selection) -> Any:
         if any(a.dtype == BOOL for a in arrays) or (x.dtype == BOOL and combine != "set"):
             return NotImplemented
-        y = lowering.fusion.buffer(x.shape, x.dtype)
         selected = Selected(lowering, index, x.shape, arrays)
-        lowering.fusion.realise(Tensor(x.shape, x.dtype, x.at), y)
-        update(lowering, y, selected, lowering.cast(v, x.dtype), combine)
+        y = lowering.overwritten(x)
+        assert y.buffer is not None
+        update(lowering, y, selected, _apart(lowering, v, y.buffer), combine)
         return y
+
+
+def _apart(lowering: Lowering, v: Tensor, target: Buffer) -> Tensor:
+    """v in the target's dtype, stored first if it is read from what is about to be written."""
+    y = lowering.cast(v, target.dtype)
+    if not reads(y, target):
+        return y
+    return lowering.fusion.realise(Tensor(y.shape, y.dtype, y.at), lowering.fusion.buffer(y.shape, y.dtype))
 
 
 _scatters(scattering.scatter_set_p, "set")
