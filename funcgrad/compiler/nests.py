@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from funcgrad.compiler import accumulators, ordering
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import UPDATES, Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement
-from funcgrad.compiler.scalars import multiply
+from funcgrad.compiler.scalars import add, multiply
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Element, Value, constant_text, fma
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class NestEmitter:
         known = self._axes.get(id(x))
         if known is None:
             if (type(x) is Load and type(x.index) is Affine) or type(x) is Counter:
-                known = _bits(x.index)
+                known = _bits(x.index)  # type: ignore[arg-type]
             else:
                 known = 0
                 for part in _parts(x):
@@ -254,13 +254,27 @@ class NestEmitter:
         b.do(f"{name} = getelementptr {kind}, ptr {self.scope.pointer(buffer)}, {index.type} {index.text}")
         return name
 
+    def _run(self, index: Index, copy: int) -> tuple[Value, int] | None:
+        """The first lane's index and the distance of the lanes; None where each lane's index is computed."""
+        base: Expression | None = None
+        if type(index) is Apply and index.function is add and type(index.operands[1]) is Counter:
+            # A row that is computed, and a place in it.
+            base, index = index.operands[0], index.operands[1].index
+            if self.is_vector(base):
+                return None
+        if type(index) is not Affine:
+            return None
+        stride = index.coefficient(self.vector) if self.vector is not None else 0
+        place = self.scope.affine(index, self._counter(copy))
+        return (place if base is None else self.value(base) + place), stride
+
     def load(self, buffer: Buffer, index: Index, copy: int) -> Value:
         """An element, or a vector of them."""
         element = ELEMENTS[buffer.dtype]
         stored = I8 if element is BOOL else element
-        if type(index) is Affine:
-            stride = index.coefficient(self.vector) if self.vector is not None else 0
-            place = self.scope.affine(index, self._counter(copy))
+        run = self._run(index, copy)
+        if run is not None:
+            place, stride = run
             if stride in (0, 1):
                 raw = self._load_run(self.address(buffer, place), stored, self.width if stride else 1)
             else:
@@ -296,12 +310,11 @@ class NestEmitter:
         if x.element is BOOL:
             x = x.convert(I8)
         size = x.element.bits // 8
-        affine = type(index) is Affine
-        stride = index.coefficient(self.vector) if affine and self.vector is not None else 0  # type: ignore
-        place = self.scope.affine(index, self._counter(copy)) if affine else self.value(index, copy)  # type: ignore
+        run = self._run(index, copy)
+        place, stride = run or (self.value(index, copy), 0)  # type: ignore[arg-type]
         b = self.builder
         if place.width > 1 or stride not in (0, 1):
-            if affine:
+            if run is not None:
                 place = self.splat(place) + self._lanes(stride)
             pointers, mask, x = self.address(buffer, place), self._every_lane(), self.splat(x)
             name = f"llvm.masked.scatter.v{x.width}{'f' if x.element.kind == 'f' else 'i'}{x.element.bits}.v{x.width}p0"
@@ -337,7 +350,10 @@ class NestEmitter:
         x = self.value(s.expression, copy)
         if s.combine != "set":
             assert s.combine is not None
-            x = accumulators.COMBINE[s.combine](self.load(s.buffer, s.index, copy), x)
+            y = self.load(s.buffer, s.index, copy)
+            if y.width != x.width:
+                x, y = self.splat(x), self.splat(y)
+            x = accumulators.COMBINE[s.combine](y, x)
         self.store(s.buffer, s.index, x, copy)
 
     def product(self, x: Expression, copy: int) -> tuple[Value, Value] | None:
