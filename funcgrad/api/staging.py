@@ -84,7 +84,8 @@ class _jit(Transformed[P, R]):
             return tree_unflatten(program.out_tree, fresh(ys, [*call.arrays, *program.constants]))
         if program.executable is None and not program.failure and not compiling_is_off():
             program.compile()
-        if not (kwargs or call.static_args or call.static_kwargs or len(call.positions) < len(call.leaves)):
+        plain = not (kwargs or call.static_args or call.static_kwargs or len(call.positions) < len(call.leaves))
+        if plain and not compiling_is_off():
             self._shortcut = program.shortcut(args, [self.function])
         return tree_unflatten(program.out_tree, program.results(call.arrays))
 
@@ -180,6 +181,10 @@ class _jit(Transformed[P, R]):
         """Drop all programs."""
         self._programs.clear()
         self._uncompiled.clear()
+        self.forget_shortcut()
+
+    def forget_shortcut(self) -> None:
+        """Take the general way at the next call."""
         self._shortcut = None
 
     def _note_change(self) -> None:
