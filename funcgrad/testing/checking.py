@@ -129,7 +129,10 @@ class _Check:
         """Whether f itself has values there; its derivatives may have some beyond, as 1/x has where log has none."""
         if not self.domain(*xs):
             return False
-        return not any(np.isnan(y).any() for y in quietly(self.flat, *xs))
+        try:
+            return not any(np.isnan(y).any() for y in quietly(self.flat, *xs))
+        except (ArithmeticError, ValueError):
+            return False
 
     def run(self, f: Callable[..., list[Any]], order: int, name: str, paths: list[str] | None = None) -> None:
         """Compare the derivatives of f, and go on to those of its derivatives."""

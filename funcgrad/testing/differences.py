@@ -73,7 +73,7 @@ class _Line:
             return None
         try:
             return [wide(y) for y in quietly(self.f, *xs)]
-        except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+        except (ArithmeticError, ValueError) as error:
             self.error = error
             return None
 
@@ -131,6 +131,7 @@ class _Table:
         self.row: list[Any] = []
         self.order = order
         self.rounding = np.inf
+        self.settled = False
 
     def skip(self) -> None:
         """Note that a step had no value."""
@@ -152,13 +153,15 @@ class _Table:
             self.value, self.error = np.where(better, row[-1], self.value), np.where(better, error, self.error)
         self.row = row
         self.rounding = float(np.max(rounding, initial=0.0))
+        # A value that smaller steps contradict, by more than they lose by rounding, is not the last word.
+        self.settled = not np.any(np.abs(row[-1] - self.value) > SAFETY * (self.error + rounding))
 
     def done(self) -> bool:
         """Whether smaller steps will not do better."""
         if not self.error.size:
             return True
         worst = float(np.max(self.error))
-        return worst <= _GOOD * magnitude(self.value) or worst < self.rounding
+        return worst <= _GOOD * magnitude(self.value) or (self.settled and worst < self.rounding)
 
 
 def complex_step(f: Flat, xs: Sequence[Any], ts: Sequence[Any]) -> Reference | None:

@@ -9,6 +9,7 @@ from typing import Any, Generic, ParamSpec
 
 import numpy as np
 
+from funcgrad.api.programs import disable_jit
 from funcgrad.core.errors import FuncgradError, message
 from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import Primitive
@@ -304,7 +305,7 @@ def debug_nans(*, infs: bool = False) -> Iterator[None]:
         return exchange
 
     before = replay.always
-    with exchanged(implementation=implementations, jvp=rules("forward"), vjp=rules("reverse")):
+    with disable_jit(), exchanged(implementation=implementations, jvp=rules("forward"), vjp=rules("reverse")):
         replay.always = True
         try:
             with np.errstate(all="ignore"):

@@ -61,8 +61,8 @@ def reproducer(f: Callable[..., Any], args: tuple[Any, ...], call: str) -> str:
         call: What to do with `f` and `args`.
     """
     lines = ["import numpy as np", "from funcgrad.testing import check_laws"]
-    names: dict[str, None] = dict.fromkeys(_definition(f, "f"))
-    return "\n".join([*lines, *names, f"args = {code_of(args)}", call])
+    once = dict.fromkeys([*lines, *_definition(f, "f")])
+    return "\n".join([*once, f"args = {code_of(args)}", call])
 
 
 def _definition(f: Any, name: str, depth: int = 0) -> Iterator[str]:

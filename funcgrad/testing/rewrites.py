@@ -54,7 +54,7 @@ class Term:
     @property
     def text(self) -> str:
         """What the user calls it."""
-        return called(self.made, self.value)
+        return "x" if isinstance(self.value, Tracer) else called(self.made, self.value)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -180,7 +180,7 @@ def _logaddexp(term: Term) -> Rewrite | None:
         if part.kind == "exp":
             parts.append(part.operands[0])
         elif _is_number(part, 1):
-            parts.append(Term(0.0))
+            parts.append(Term(0))
         else:
             return None
     a, b = parts
@@ -248,10 +248,20 @@ def _sinc(term: Term) -> Rewrite | None:
     return Rewrite(f"np.sinc({under.text} / np.pi)", lambda: np.sinc(under.value / np.pi))
 
 
+_LONG = 16
+
+
+def _shown(term: Term, letter: str) -> tuple[str, str]:
+    """What a term that is to be written more than once is called, and what has to be said of that."""
+    text = term.text
+    return (text, "") if len(text) < _LONG else (letter, f" with {letter} = {text}")
+
+
 def _guarded_quotient(term: Term) -> Rewrite | None:
     n, d = term.operands
+    name, said = _shown(d, "d")
     return Rewrite(
-        f"np.where({d.text} != 0, {n.text} / np.where({d.text} != 0, {d.text}, 1), 0)",
+        f"np.where({name} != 0, {n.text} / np.where({name} != 0, {name}, 1), 0){said}",
         lambda: np.where(d.value != 0, n.value / np.where(d.value != 0, d.value, 1.0), 0.0),
     )
 
@@ -260,8 +270,9 @@ def _guarded_product(term: Term) -> Rewrite | None:
     for a, b in (term.operands, term.operands[::-1]):
         if b.kind == "log":
             c = b.operands[0]
+            name, said = _shown(a, "a")
             return Rewrite(
-                f"np.where({a.text} != 0, {a.text} * np.log(np.where({a.text} != 0, {c.text}, 1)), 0)",
+                f"np.where({name} != 0, {name} * np.log(np.where({name} != 0, {c.text}, 1)), 0){said}",
                 lambda a=a, c=c: np.where(  # type: ignore[misc]
                     a.value != 0, a.value * np.log(np.where(a.value != 0, c.value, 1.0)), 0.0
                 ),
@@ -269,8 +280,9 @@ def _guarded_product(term: Term) -> Rewrite | None:
     values = [np.asarray(t.value) if not isinstance(t.value, Tracer) else None for t in term.operands]
     first = values[0] is None or not np.isinf(values[0]).any()
     a, b = term.operands if first else term.operands[::-1]
+    name, said = _shown(a, "a")
     return Rewrite(
-        f"np.where({a.text} != 0, {a.text} * np.where({a.text} != 0, {b.text}, 1), 0)",
+        f"np.where({name} != 0, {name} * np.where({name} != 0, {b.text}, 1), 0){said}",
         lambda: np.where(a.value != 0, a.value * np.where(a.value != 0, b.value, 1.0), 0.0),
     )
 
@@ -280,9 +292,9 @@ def _guarded(function: Callable[[Any], Any], name: str, otherwise: float) -> Pat
 
     def pattern(term: Term) -> Rewrite | None:
         u = term.operands[0]
-        shown = {-np.inf: "-np.inf"}.get(otherwise, "0")
+        (operand, said), value = _shown(u, "u"), "-np.inf" if otherwise else "0"
         return Rewrite(
-            f"np.where({u.text} > 0, {name}(np.where({u.text} > 0, {u.text}, 1)), {shown})",
+            f"np.where({operand} > 0, {name}(np.where({operand} > 0, {operand}, 1)), {value}){said}",
             lambda: np.where(u.value > 0, function(np.where(u.value > 0, u.value, 1.0)), otherwise),
         )
 
@@ -291,8 +303,11 @@ def _guarded(function: Callable[[Any], Any], name: str, otherwise: float) -> Pat
 
 def _guarded_power(term: Term) -> Rewrite | None:
     x, p = term.operands
+    if not isinstance(p.value, Tracer) and np.all(np.equal(p.value, np.floor(p.value)) & np.greater(p.value, 0)):
+        return None  # a polynomial, which has values and derivatives everywhere
+    name, said = _shown(x, "u")
     return Rewrite(
-        f"np.where({x.text} > 0, np.where({x.text} > 0, {x.text}, 1) ** {p.text}, 0)",
+        f"np.where({name} > 0, np.where({name} > 0, {name}, 1) ** {p.text}, 0){said}",
         lambda: np.where(x.value > 0, np.where(x.value > 0, x.value, 1.0) ** p.value, 0.0),
     )
 
