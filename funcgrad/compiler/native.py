@@ -8,14 +8,19 @@ function does not, for register allocation.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from funcgrad.compiler import runtime
 
+# One thread at a time, as llvmlite has it; and none while the process forks, for its child would wait for ever.
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _DECLARATION = re.compile(r"^(?:declare [^@\n]*|(?=@[\w.$]+ = external ))@([\w.$]+).*\n?", re.MULTILINE)
 # Libraries of one engine: their memory is freed one by one, but for some kilobytes that go with the engine.
 _LIBRARIES_PER_ENGINE = 64
@@ -66,9 +71,13 @@ def compile_module(text: str) -> bytes:
     Raises:
         RuntimeError: the text is not well formed.
     """
-    llvm = _binding()
-    context = llvm.create_context()
-    module = llvm.parse_assembly(_whole(text), context)
+    whole = _whole(text)
+    with _lock:
+        return _compiled(whole)
+
+
+def _compiled(text: str) -> bytes:
+    module = _parsed(text)
     module.triple = host()[0]
     module.verify()
     machine = _target_machine()
@@ -79,17 +88,21 @@ def compile_module(text: str) -> bytes:
 
 def optimised(text: str) -> str:
     """A module's text as it goes to the code generator, for people to read."""
-    llvm = _binding()
-    module = llvm.parse_assembly(_whole(text), llvm.create_context())
-    _optimise(module, _target_machine())
-    return str(module)
+    with _lock:
+        module = _parsed(_whole(text))
+        _optimise(module, _target_machine())
+        return str(module)
 
 
 def assembly(text: str) -> str:
     """A module as this machine's assembly, for people to read."""
+    with _lock:
+        return _target_machine().emit_assembly(_parsed(optimised(text)))
+
+
+def _parsed(text: str) -> Any:
     llvm = _binding()
-    module = llvm.parse_assembly(optimised(text), llvm.create_context())
-    return _target_machine().emit_assembly(module)
+    return llvm.parse_assembly(text, llvm.create_context())
 
 
 def _optimise(module: Any, machine: Any) -> None:
@@ -164,9 +177,26 @@ class Library:
         """
         return self._addresses[symbol]
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing():
-            self._tracker.close()  # before its engine goes
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():
+            return
+        _dead.append((self._tracker, self._engine))
+        del self._tracker, self._engine
+        if _lock.acquire(blocking=False):  # or else whoever has the lock sees to it
+            try:
+                _free_dead()
+            finally:
+                _lock.release()
+
+
+_dead: list[tuple[Any, _Engine]] = []
+
+
+def _free_dead() -> None:
+    """Free the memory of libraries that are gone; a thread that collects garbage cannot wait for the lock to do it."""
+    while _dead:
+        tracker, _ = _dead.pop()
+        tracker.close()  # before its engine goes
 
 
 class _Engine:
@@ -183,8 +213,8 @@ class _Engine:
             builder.import_symbol(name, address)
         self._base = builder.export_symbol("malloc").link(self.jit, "runtime")
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing():
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing() and hasattr(self, "_base"):
             self._base.close()
             self.jit.close()
 
@@ -213,6 +243,7 @@ def load(code: bytes) -> Library:
     needs, offers, object_file = code.split(b"\n", 2)
     names = offers.decode().split()
     with _lock:
+        _free_dead()
         if not _current or _current[0].count == _LIBRARIES_PER_ENGINE:
             _current[:] = [_Engine()]
         engine = _current[0]

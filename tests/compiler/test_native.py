@@ -250,6 +250,46 @@ if child:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+FORKS = """
+import os, signal, threading
+from funcgrad.compiler import native
+def make(k):
+    library = native.load(native.compile_module("define i64 @f() {\\n  ret i64 %d\\n}\\n" % k))
+    return library.address("f")
+stop = threading.Event()
+def work():
+    while not stop.is_set():
+        make(1)
+thread = threading.Thread(target=work)
+thread.start()
+try:
+    for k in range(20):
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            os._exit(0 if make(k) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+finally:
+    stop.set()
+    thread.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no fork")
+def test_process_forks_while_a_thread_compiles() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=60)
+
+
+def test_process_with_loaded_libraries_ends_silently() -> None:
+    script = f"""
+from funcgrad.compiler import native
+kept = [native.load(native.compile_module({ADD!r})) for _ in range(3)]
+kept.append(kept)
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, capture_output=True)
+    assert done.stderr == done.stdout == b""
+
+
 def test_compile_time_grows_linearly_with_functions() -> None:
     def seconds(count: int) -> float:
         text = kernel() + "".join(nest(f"f{k}", 64) for k in range(count))
