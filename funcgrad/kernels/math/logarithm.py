@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import Value, fabs, fma, kernel, select
+from funcgrad.kernels.assembly import F64, Value, fabs, fma, kernel, outlined, rarely, select
 from funcgrad.kernels.math.arithmetic import (
     INF,
     NAN,
@@ -14,6 +14,7 @@ from funcgrad.kernels.math.arithmetic import (
     polynomial,
     quick_sum,
 )
+from funcgrad.kernels.math.cancellation import above_one, binary, natural
 from funcgrad.kernels.math.exponential import clamped_below, falling_exp, lowered
 
 LN2 = 0.6931471805599453
@@ -231,8 +232,9 @@ def log1p(x: Value) -> Value:
 
 def log_of_sum(e: Value, rest: Value) -> Pair:
     """log(1 + e + rest) as a pair, to 2^-55 of 1, for e between 0 and 1."""
-    k, whole, lost = split_above_one(e, rest)
+    k, whole, lost = split_above_one(e, e.like(0.0))
     f, f_rest = quick_sum(whole, lost)
+    f_rest = fma(rest, fma(k, -0.5, 1.0), f_rest)
     ln2, ln2_rest = chosen(f, (LN2, LN2_REST), (LN2_F32, LN2_REST_F32))
     tail = fma(f * f, polynomial(f, chosen(f, LOG_F64, LOG_F32)), fma(-f, f_rest, f_rest))
     high, low = quick_sum(k * ln2, f)
@@ -248,22 +250,40 @@ def softplus(x: Value) -> Value:
     return select(x > 0.0, x + y, y)
 
 
+def ordered(x: Value, y: Value) -> Pair:
+    """The greater and the less of two numbers."""
+    above = x > y
+    return select(above, x, y), select(above, y, x)
+
+
 def distance(x: Value, y: Value) -> tuple[Value, Value, Value]:
     """The greater of two numbers, and the other minus it as a pair; NaN where one is, 0 where they are the same."""
-    above = x > y
-    top, bottom = select(above, x, y), select(above, y, x)
+    top, bottom = ordered(x, y)
     down, rest = exact_sum(bottom, -top)
     return top, select(x.equals(y), 0.0, down), select(down > -1e4, rest, 0.0)
 
 
 @kernel
 def logaddexp(x: Value, y: Value) -> Value:
-    """log(e^x + e^y): the greater of both, plus log(1 + e^-|x - y|); to 2^-54 of 1 where the parts cancel."""
+    """log(e^x + e^y): the greater of both, plus log(1 + e^-|x - y|).
+
+    Where these cancel the sum is taken in pairs: to 2 ulp unless it is so near 1 that all of their 104 bits cancel.
+    """
     top, down, rest = distance(x, y)
     high, low, small = falling_exp(down)
     more, more_rest = log_of_sum(high, fma(high, rest, low))
-    total, total_rest = exact_sum(top, lowered(more, small))
-    return select(fabs(top) < INF, total + (total_rest + lowered(more_rest, small)), top + more)
+    more = lowered(more, small)
+    total, total_rest = exact_sum(top, more)
+    total = select(fabs(top) < INF, total + (total_rest + lowered(more_rest, small)), top + more)
+    return rarely(fabs(total) < more * 0.25, total, logaddexp_cancelled, x, y)
+
+
+@outlined
+def logaddexp_cancelled(x: Value, y: Value) -> Value:
+    """log(e^x + e^y) for a sum near 1."""
+    top, bottom = ordered(x.convert(F64), y.convert(F64))
+    z, rest = above_one(natural(top), natural(bottom))
+    return fma(rest, 1.0 - z, log_sum(z.like(0.0), z)).convert(x.element)
 
 
 @kernel
@@ -280,4 +300,13 @@ def logaddexp2(x: Value, y: Value) -> Value:
     more, product_rest = exact_product(lowered(more, small), x.like(scale))
     more_rest = fma(more, scale_rest / scale, fma(lowered(more_rest, small), scale, product_rest))
     total, total_rest = exact_sum(top, more)
-    return select(fabs(top) < INF, total + (total_rest + more_rest), top + more)
+    total = select(fabs(top) < INF, total + (total_rest + more_rest), top + more)
+    return rarely(fabs(total) < more * 0.25, total, logaddexp2_cancelled, x, y)
+
+
+@outlined
+def logaddexp2_cancelled(x: Value, y: Value) -> Value:
+    """log2(2^x + 2^y) for a sum near 1."""
+    top, bottom = ordered(x.convert(F64), y.convert(F64))
+    z, rest = above_one(binary(top), binary(bottom))
+    return fma(rest, (1.0 - z) * LOG2_E, log2_sum(z.like(0.0), z)).convert(x.element)

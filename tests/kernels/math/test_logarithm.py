@@ -44,15 +44,13 @@ def faint(rng: np.random.Generator, n: int, dtype: np.dtype) -> Arrays:
     return np.zeros(n, dtype), rng.uniform(-1080, 0, n).astype(dtype)
 
 
-def apart(*parts: Samples) -> Samples:
-    """Pairs of which the sum of exponentials is not so near 1 that its logarithm cancels."""
+def cancelling(base: float, *distances: float) -> Samples:
+    """Logarithms of two numbers whose sum is 1 but for relative distances."""
 
     def sample(rng: np.random.Generator, n: int, dtype: np.dtype) -> Arrays:
-        x, y = mixture(*parts)(rng, n, dtype)
-        wide = np.maximum(x, y, dtype=np.float64)
-        near_zero = np.abs(np.logaddexp(x, y, dtype=np.float64)) < np.abs(wide) / 8
-        near_zero |= np.abs(np.logaddexp2(x, y, dtype=np.float64)) < np.abs(wide) / 8
-        return np.where(near_zero, 1, x).astype(dtype), y
+        x = -(np.exp(rng.uniform(-80, 0, n)).astype(dtype))
+        y = np.log(-np.expm1(x * np.log(base))) / np.log(base)
+        return x, (y * (1 + rng.choice(distances, n) * rng.uniform(0.1, 1, n))).astype(dtype)
 
     return sample
 
@@ -103,7 +101,9 @@ ROWS = [
     Row(
         kernel=logarithm.logaddexp,
         reference=lambda x, y: max(x, y) + mpmath.log1p(mpmath.exp(max(-abs(x - y), -5000))),
-        samples=apart(numbers(-40, 40, 2), numbers(-5, 5, 2), everything(2), numbers(-760, 760, 2), close, faint),
+        samples=mixture(
+            numbers(-40, 40, 2), numbers(-5, 5, 2), everything(2), numbers(-760, 760, 2), close, faint, cancelling(np.e)
+        ),
         timed=numbers(-5, 5, 2),
         numpy=np.logaddexp,
         jax="jax.numpy.logaddexp",
@@ -113,7 +113,15 @@ ROWS = [
     Row(
         kernel=logarithm.logaddexp2,
         reference=lambda x, y: max(x, y) + log1p_base_2(mpmath.power(2, max(-abs(x - y), -5000))),
-        samples=apart(numbers(-40, 40, 2), numbers(-5, 5, 2), everything(2), numbers(-1100, 1100, 2), close, faint),
+        samples=mixture(
+            numbers(-40, 40, 2),
+            numbers(-5, 5, 2),
+            everything(2),
+            numbers(-1100, 1100, 2),
+            close,
+            faint,
+            cancelling(2.0, 1e-12, 1e-6, 0.1),
+        ),
         timed=numbers(-5, 5, 2),
         numpy=np.logaddexp2,
         jax="jax.numpy.logaddexp2",
@@ -155,11 +163,13 @@ def test_sum_of_exponentials_at_special_points_equals_numpy(row: Row, dtype: str
     check_special(row, dtype, (x[~finite], y[~finite]), expected[~finite])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_logaddexp_where_it_cancels_keeps_absolute_precision(dtype: str) -> None:
-    x = np.log(np.random.default_rng(0).uniform(0, 1, 2000)).astype(dtype)
-    y = np.log1p(-np.exp(x)).astype(dtype)
-    with mpmath.workprec(200):
-        exact = [float(mpmath.log(mpmath.exp(a) + mpmath.exp(b))) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
-    error = np.abs(compiled(logarithm.logaddexp, dtype, 2)(x, y) - np.array(exact))
-    assert error.max() < np.finfo(dtype).eps / 4
+@pytest.mark.parametrize("row", PAIRS, ids=name_of)
+def test_sum_of_exponentials_nearest_to_one_keeps_most_digits(row: Row) -> None:
+    base = np.e if row.name == "logaddexp" else 2.0
+    x, y = cancelling(base, 0.0)(np.random.default_rng(0), 500, np.dtype(np.float64))
+    result = compiled(row.kernel, np.float64, 2)(x, y)
+    unit = np.maximum(np.abs(result), base**y * 2.0**-50)
+    with mpmath.workprec(300):
+        exact = [row.reference(mpmath.mpf(a), mpmath.mpf(b)) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+        error = [float(abs(c - d) / u) for c, d, u in zip(exact, result.tolist(), unit.tolist(), strict=True)]
+    assert max(error) <= 2 * np.finfo(np.float64).eps
