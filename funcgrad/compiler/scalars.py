@@ -366,8 +366,8 @@ def right_shift(x1: Value, x2: Value) -> Value:
 
 
 def bit_count(x: Value) -> Value:
-    """The number of bits set in |x|."""
-    return x.builder.intrinsic("llvm.ctpop", absolute(x))
+    """The number of bits set in |x|, an unsigned integer of 8 bits."""
+    return x.builder.intrinsic("llvm.ctpop", absolute(x)).convert(assembly.U8)
 
 
 # Indices -----------------------------------------------------------------------------------------------------------

@@ -9,10 +9,19 @@ import numpy as np
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, Apply, Constant
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import DIVISION, dtypes_of, elements, loop_dtypes, pointwise
+from funcgrad.compiler.lowerings.elementwise import (
+    DIVISION,
+    LIBRARY,
+    ByKind,
+    dtypes_of,
+    elements,
+    loop_dtypes,
+    pointwise,
+)
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import ELEMENTS
+from funcgrad.kernels.math import floats, integers
 from funcgrad.primitives import arithmetic
 
 pointwise(arithmetic.add_p, np.add, scalars.add)
@@ -30,6 +39,23 @@ pointwise(arithmetic.maximum_p, np.maximum, scalars.maximum, 3.0)
 pointwise(arithmetic.minimum_p, np.minimum, scalars.minimum, 3.0)
 pointwise(arithmetic.fmax_p, np.fmax, scalars.fmax, 3.0)
 pointwise(arithmetic.fmin_p, np.fmin, scalars.fmin, 3.0)
+pointwise(
+    arithmetic.floor_divide_p,
+    np.floor_divide,
+    ByKind(floats.floor_divide, integers.floor_divide),
+    2.0 * LIBRARY,
+    kinds="fiu",
+    python=False,
+)
+pointwise(
+    arithmetic.remainder_p,
+    np.remainder,
+    ByKind(floats.remainder, integers.remainder),
+    2.0 * LIBRARY,
+    kinds="fiu",
+    python=False,
+)
+pointwise(arithmetic.fmod_p, np.fmod, ByKind(floats.fmod, integers.fmod), 2.0 * LIBRARY, kinds="fiu")
 
 
 @lowers(arithmetic.divide_p)

@@ -11,12 +11,13 @@ import numpy as np
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, INT64
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import Dtype, dtypes_of, elements, literal, pointwise
+from funcgrad.compiler.lowerings.elementwise import LIBRARY, Dtype, dtypes_of, elements, literal, pointwise
 from funcgrad.compiler.tensors import Tensor, constant
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation
 from funcgrad.core.primitive import Primitive
 from funcgrad.kernels.assembly import ELEMENTS
+from funcgrad.kernels.math import integers
 from funcgrad.primitives import comparison
 
 UINT64 = np.dtype(np.uint64)
@@ -112,3 +113,6 @@ pointwise(comparison.bitwise_xor_p, np.bitwise_xor, scalars.bitwise_xor)
 pointwise(comparison.invert_p, np.invert, scalars.invert)
 pointwise(comparison.left_shift_p, np.left_shift, scalars.left_shift, 3.0, python=False)
 pointwise(comparison.right_shift_p, np.right_shift, scalars.right_shift, 3.0, python=False)
+pointwise(comparison.bitwise_count_p, np.bitwise_count, scalars.bit_count, 3.0, kinds="iu")
+pointwise(comparison.gcd_p, np.gcd, integers.gcd, 8.0 * LIBRARY, kinds="iu")
+pointwise(comparison.lcm_p, np.lcm, integers.lcm, 8.0 * LIBRARY, kinds="iu")

@@ -15,7 +15,7 @@ from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Atom, Equation, Literal
 from funcgrad.core.primitive import Primitive
-from funcgrad.kernels.assembly import ELEMENTS
+from funcgrad.kernels.assembly import ELEMENTS, Value
 
 Dtype: TypeAlias = np.dtype[Any]
 Scalar: TypeAlias = Callable[..., Any]
@@ -85,6 +85,22 @@ def pointwise(
             return NotImplemented
         check_python_integers(lowering, eqn, xs, dtypes)
         return elements(lowering, aval, function, xs, dtypes, cost)
+
+
+class ByKind:
+    """One function of floating numbers, another of integers."""
+
+    __slots__ = ("_floating", "_whole", "name")
+
+    def __init__(self, floating: Scalar, whole: Scalar) -> None:
+        self._floating = floating
+        self._whole = whole
+        self.name = str(getattr(floating, "name", ""))
+
+    def __call__(self, *xs: Value) -> Value:
+        """The function of these values."""
+        y: Value = (self._floating if xs[0].element.kind == "f" else self._whole)(*xs)
+        return y
 
 
 def check_python_integers(lowering: Lowering, eqn: Equation, xs: Sequence[Tensor], dtypes: Sequence[Dtype]) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from funcgrad.compiler import scalars
+from funcgrad.compiler.loops import BOOL, Apply, Constant
 from funcgrad.compiler.lowering import Lowering, lowers
 from funcgrad.compiler.lowerings.elementwise import DIVISION, LIBRARY, elements, literal, pointwise
 from funcgrad.compiler.tensors import Tensor, constant
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import Value, fma
+from funcgrad.kernels.math import integers
 from funcgrad.kernels.math.powers import cbrt, pow
 from funcgrad.primitives import powers
 
@@ -104,8 +106,20 @@ def _pow(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
             function, cost = known
             return elements(lowering, aval, function, (x1,), (aval.dtype,), cost)
     if not floating:
-        return NotImplemented
+        return _integer_power(lowering, eqn, x1, x2)
     return elements(lowering, aval, pow, (x1, x2), (aval.dtype,) * 2, 4.0 * LIBRARY)
+
+
+def _integer_power(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
+    aval = eqn.outputs[0].aval
+    exponent = literal(eqn.inputs[1])
+    if exponent is not None and exponent < 0:
+        return NotImplemented  # NumPy refuses
+    if exponent is None and x2.dtype.kind == "i":
+        zero = Constant(0, x2.dtype)
+        positive = Tensor(x2.shape, BOOL, lambda i: Apply(scalars.greater_equal, (x2.at(i), zero), BOOL))
+        lowering.require(positive, "an integer is raised to a negative power")
+    return elements(lowering, aval, integers.power, (x1, x2), (aval.dtype,) * 2, 4.0 * LIBRARY)
 
 
 def _known_power(exponent: float, floating: bool, by_operator: bool) -> Any:

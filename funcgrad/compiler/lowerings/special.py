@@ -13,6 +13,7 @@ from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import F32, Value
 from funcgrad.kernels.math.exponential import exp
+from funcgrad.kernels.math.gamma import digamma, lgamma
 from funcgrad.kernels.math.special import erf, erfc
 from funcgrad.kernels.math.trigonometric import sin
 from funcgrad.primitives import special
@@ -32,6 +33,7 @@ def sinc(x: Value) -> Value:
 
 pointwise(special.erf_p, np.fabs, erf, 2.0 * LIBRARY)
 pointwise(special.erfc_p, np.fabs, erfc, 2.0 * LIBRARY)
+pointwise(special.lgamma_p, np.fabs, lgamma, 5.0 * LIBRARY)
 pointwise(special.logistic_p, np.exp, logistic, LIBRARY + DIVISION)
 
 
@@ -41,3 +43,11 @@ def _sinc(lowering: Lowering, eqn: Equation, x: Tensor, order: int) -> Any:
     if order or aval.dtype.kind != "f":
         return NotImplemented
     return elements(lowering, aval, sinc, (x,), (aval.dtype,), 2.0 * LIBRARY + DIVISION)
+
+
+@lowers(special.polygamma_p)
+def _polygamma(lowering: Lowering, eqn: Equation, x: Tensor, order: int) -> Any:
+    aval = eqn.outputs[0].aval
+    if order or aval.dtype.kind != "f" or x.dtype.kind != "f":
+        return NotImplemented
+    return elements(lowering, aval, digamma, (x,), (aval.dtype,), 5.0 * LIBRARY)
