@@ -45,45 +45,67 @@ class _Code:
 # Arguments ----------------------------------------------------------------------------------------------------------
 
 
-def flattener(args: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], Any] | None:
-    """A function of arguments that gives their leaves in optree's order, or None where the trees are others.
+def flattener(
+    args: tuple[Any, ...], kwargs: dict[str, Any], is_array: Callable[[tuple[Any, ...], Any], bool]
+) -> Callable[[tuple[Any, ...], dict[str, Any]], Any] | None:
+    """A function of arguments that gives their arrays in optree's order, or None where anything else is not the same.
+
+    Args:
+        args: The arguments.
+        kwargs: Those by name.
+        is_array: Whether a leaf, given by its subscripts in `(args, kwargs)`, is an array; others have to be the same.
 
     Returns:
         None where the arguments have nodes other than dicts, lists and tuples.
     """
-    if not any(type(x) in (dict, list, tuple) or x is None for x in args):
-        return _same
     code = _Code()
     leaves: list[str] = []
-    if not _walk(args, "args", code, leaves):
+    if not _walk(args, "args", (0,), code, leaves, is_array) or not _walk(kwargs, "kw", (1,), code, leaves, is_array):
         return None
     condition = " and ".join(code.parts)
-    return code.function("args", f"({''.join(leaf + ', ' for leaf in leaves)}) if {condition} else None")
+    return code.function("args, kw", f"({''.join(leaf + ', ' for leaf in leaves)}) if {condition} else None")
 
 
-def _same(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return args
-
-
-def _walk(x: Any, path: str, code: _Code, leaves: list[str]) -> bool:
+def _walk(
+    x: Any,
+    path: str,
+    subscripts: tuple[Any, ...],
+    code: _Code,
+    leaves: list[str],
+    is_array: Callable[[tuple[Any, ...], Any], bool],
+) -> bool:
     kind = type(x)
+    if len(subscripts) == 2 and not is_array(subscripts, x) and kind not in (tuple, list, dict):
+        code.parts.append(_sameness(path, x, code))
+        return True
     if x is None:
         code.parts.append(f"{path} is None")
     elif kind is tuple or kind is list:
-        code.parts.append(f"type({path}) is {code.name(kind)} and len({path}) == {len(x)}")
-        return all(_walk(part, f"{path}[{k}]", code, leaves) for k, part in enumerate(x))
+        if len(subscripts) == 1:
+            code.parts.append(f"len({path}) == {len(x)}")
+        else:
+            code.parts.append(f"type({path}) is {code.name(kind)} and len({path}) == {len(x)}")
+        return all(_walk(part, f"{path}[{k}]", (*subscripts, k), code, leaves, is_array) for k, part in enumerate(x))
     elif kind is dict:
         if not all(type(key) is str for key in x):
             return False
         keys = sorted(x)
-        present = " and ".join(f"{key!r} in {path}" for key in keys)
-        code.parts.append(
-            f"type({path}) is {code.name(dict)} and len({path}) == {len(x)}" + f" and {present}" * bool(x)
-        )
-        return all(_walk(x[key], f"{path}[{key!r}]", code, leaves) for key in keys)
-    else:
+        code.parts.append(f"type({path}) is {code.name(dict)} and len({path}) == {len(x)}" if x else f"not {path}")
+        code.parts += [f"{key!r} in {path}" for key in keys]
+        return all(_walk(x[key], f"{path}[{key!r}]", (*subscripts, key), code, leaves, is_array) for key in keys)
+    elif is_array(subscripts, x):
         leaves.append(path)
+    else:
+        code.parts.append(_sameness(path, x, code))
     return True
+
+
+def _sameness(path: str, x: Any, code: _Code) -> str:
+    """The condition that what is at a path is x, or equal where equality says everything."""
+    name = code.name(x)
+    if type(x) in (int, str, bytes):
+        return f"({path} is {name} or (type({path}) is {code.name(type(x))} and {path} == {name}))"
+    return f"{path} is {name}"
 
 
 # Results ------------------------------------------------------------------------------------------------------------
@@ -226,28 +248,30 @@ def _globals(code: types.CodeType) -> tuple[str, ...]:
 def shortcut(
     call: Callable[..., Any],
     captured: Sequence[Any],
-    flatten: Callable[[tuple[Any, ...]], Any],
+    flatten: Callable[[tuple[Any, ...], dict[str, Any]], Any],
     unchanged: Callable[[], bool],
     rebuild: Callable[[Sequence[Any]], Any],
     count: int,
-) -> Callable[[tuple[Any, ...]], Any]:
+) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
     """A native function as a function of trees that gives NotImplemented where anything is not as it was."""
     constants = tuple(captured)
-    single = count == 1
+    if count == 1 and rebuild((call,)) is call:
 
-    def run(args: tuple[Any, ...]) -> Any:
-        leaves = flatten(args)
+        def run_to_leaf(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            leaves = flatten(args, kwargs)
+            if leaves is None or not unchanged():
+                return NotImplemented
+            return call(*constants, *leaves)
+
+        return run_to_leaf
+
+    def run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        leaves = flatten(args, kwargs)
         if leaves is None or not unchanged():
             return NotImplemented
         ys = call(*constants, *leaves)
         if ys is NotImplemented:
             return ys
-        return rebuild((ys,) if single else ys)
+        return rebuild((ys,) if count == 1 else ys)
 
-    if flatten is not _same or not single or rebuild((call,)) is not call:
-        return run
-
-    def run_flat(args: tuple[Any, ...]) -> Any:
-        return call(*constants, *args) if unchanged() else NotImplemented
-
-    return run_flat
+    return run

@@ -58,7 +58,7 @@ def disable_jit() -> Iterator[None]:
     """
     token = _off.set(True)
     for function in list(forgetting):
-        function.forget_shortcut()
+        function.forget_shortcuts()
     try:
         yield
     finally:
@@ -156,11 +156,17 @@ class Program:
             return None
         return [ys] if len(self.jaxpr.outputs) == 1 else list(ys)
 
-    def shortcut(self, args: tuple[Any, ...], functions: Sequence[Any]) -> Callable[[tuple[Any, ...]], Any] | None:
-        """A function of positional arguments that gives the result, or NotImplemented where this program is not it."""
+    def shortcut(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        is_array: Callable[[tuple[Any, ...], Any], bool],
+        functions: Sequence[Any],
+    ) -> Callable[[tuple[Any, ...], dict[str, Any]], Any] | None:
+        """A function of arguments that gives the result, or NotImplemented where this program is not it."""
         if self.executable is None:
             return None
-        flatten = calling.flattener(args)
+        flatten = calling.flattener(args, kwargs, is_array)
         count = len(self.jaxpr.outputs)
         rebuild = calling.rebuilder(tree_unflatten(self.out_tree, [0.0] * count))
         unchanged = calling.watcher(*functions)

@@ -30,6 +30,8 @@ from funcgrad.transforms.call import jit_p
 R = TypeVar("R")
 # So often may what a function uses change before the user hears that it is recorded anew each time.
 _MANY_CHANGES = 5
+# Signatures that take turns without the general way; each is asked in turn.
+_MOST_SHORTCUTS = 4
 # Programs keep the objects alive that they were recorded with.
 _MOST_PROGRAMS = 256
 
@@ -51,18 +53,17 @@ class _jit(Transformed[P, R]):
         self._programs: dict[Hashable, tuple[tuple[Any, ...], Program]] = {}
         # Signatures that are recorded anew at each call, with the last recording.
         self._uncompiled: dict[Hashable, Program] = {}
-        self._shortcut: Callable[[tuple[Any, ...]], Any] | None = None
+        self._shortcuts: tuple[Callable[[tuple[Any, ...], dict[str, Any]], Any], ...] = ()
         self._changes = 0
         self._warned = False
         forgetting.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        shortcut = self._shortcut
-        if shortcut is not None and not kwargs:
+        for shortcut in self._shortcuts:
             try:
-                y = shortcut(args)
-            except (ArithmeticError, LookupError, RuntimeError, TypeError):
-                y = NotImplemented  # the general way will say what is wrong
+                y = shortcut(args, kwargs)
+            except Exception:
+                break  # the general way will say what is wrong
             if y is not NotImplemented:
                 return y
         return self._general_call(args, kwargs)
@@ -84,9 +85,10 @@ class _jit(Transformed[P, R]):
             return tree_unflatten(program.out_tree, fresh(ys, [*call.arrays, *program.constants]))
         if program.executable is None and not program.failure and not compiling_is_off():
             program.compile()
-        plain = not (kwargs or call.static_args or call.static_kwargs or len(call.positions) < len(call.leaves))
-        if plain and not compiling_is_off():
-            self._shortcut = program.shortcut(args, [self.function])
+        if not compiling_is_off():
+            shortcut = program.shortcut(args, kwargs, call.is_array, [self.function, *call.objects])
+            if shortcut is not None:
+                self._shortcuts = (shortcut, *self._shortcuts[: _MOST_SHORTCUTS - 1])
         return tree_unflatten(program.out_tree, program.results(call.arrays))
 
     def _first_call(self, call: _Call) -> Any:
@@ -181,11 +183,11 @@ class _jit(Transformed[P, R]):
         """Drop all programs."""
         self._programs.clear()
         self._uncompiled.clear()
-        self.forget_shortcut()
+        self.forget_shortcuts()
 
-    def forget_shortcut(self) -> None:
+    def forget_shortcuts(self) -> None:
         """Take the general way at the next call."""
-        self._shortcut = None
+        self._shortcuts = ()
 
     def _note_change(self) -> None:
         self._changes += 1
@@ -260,7 +262,18 @@ def check_static(owner: _jit[Any, Any]) -> None:
 class _Call:
     """One call's arguments: what is traced, what is static, and the key of both together."""
 
-    __slots__ = ("arrays", "function", "key", "leaves", "positions", "state", "static_args", "static_kwargs", "treedef")
+    __slots__ = (
+        "arrays",
+        "function",
+        "key",
+        "leaves",
+        "objects",
+        "positions",
+        "state",
+        "static_args",
+        "static_kwargs",
+        "treedef",
+    )
 
     def __init__(self, owner: _jit[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         positions = {n % len(args) for n in owner.static_argnums if -len(args) <= n < len(args)}
@@ -275,7 +288,7 @@ class _Call:
         self.leaves, self.treedef = tree_flatten((dynamic_args, dynamic_kwargs))
         statics = [i for i, x in enumerate(self.leaves) if is_static(x) or _is_object(x)]
         self.positions = [i for i in range(len(self.leaves)) if i not in statics]
-        objects = [self.leaves[i] for i in statics]
+        self.objects = objects = [self.leaves[i] for i in statics]
         self.function = owner.function
         self.arrays = [_array(owner, self, i) for i in self.positions]
         self.key = (
@@ -302,6 +315,12 @@ class _Call:
         """Which static arguments cannot be hashed."""
         named = {parameter_name(self.function, i): x for i, x in self.static_args.items()} | self.static_kwargs
         return ", ".join(f"{name} = {x!r}"[:80] for name, x in named.items() if not _is_hashable(x))
+
+    def is_array(self, subscripts: tuple[Any, ...], x: Any) -> bool:
+        """Whether a part of `(args, kwargs)`, given by its subscripts, is an array to the function."""
+        if len(subscripts) == 2 and subscripts[1] in (self.static_kwargs if subscripts[0] else self.static_args):
+            return False
+        return not is_static(x) and not _is_object(x)
 
     def path(self, number: int) -> str:
         """What the user calls one of the arrays."""
