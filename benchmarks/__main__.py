@@ -4,6 +4,7 @@
     python -m benchmarks --json new.json --html new.html
     python -m benchmarks compare old.json new.json
     python -m benchmarks page run.json run.html
+    python -m benchmarks micro --only calls,loops --json micro.json
     python -m benchmarks --smoke
 
 A workload is left out where a library is not installed. `--libraries jax` takes all ways in which a workload is
@@ -23,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import comparison, libraries, page, report
+from benchmarks.micro import measuring
 from benchmarks.runner import Options, run_size
-from benchmarks.timing import environment
+from benchmarks.timing import environment, one_thread
 from benchmarks.workload import ALL, OURS, Size, Workload, load
 
 GROUPS = ("smoke", "small", "medium", "large")
@@ -86,15 +88,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         second_process=not options.no_second_process,
         pin=not options.no_pin,
     )
-    document: dict[str, Any] = {
-        "schema": report.SCHEMA,
-        "environment": environment(*libraries.PACKAGES[2:]),
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
-        "threads": options.threads,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "results": [],
-        "micro": [],
-    }
+    document = empty_document(options.threads)
     print("  ".join(f"{key} {value}" for key, value in document["environment"].items()))
     for workload in map(load, names):
         for size in sizes_of(workload, options.sizes):
@@ -112,6 +106,40 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return document
 
 
+def empty_document(threads: int) -> dict[str, Any]:
+    """A document without figures yet."""
+    return {
+        "schema": report.SCHEMA,
+        "environment": environment(*libraries.PACKAGES[2:]),
+        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "threads": threads,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "results": [],
+        "micro": [],
+    }
+
+
+def micro_main(arguments: Sequence[str]) -> int:
+    """Run microbenchmarks in this process, which has one thread and one core."""
+    command = argparse.ArgumentParser(prog="python -m benchmarks micro")
+    command.add_argument("--only", default=",".join(measuring.NAMES), help=f"of {', '.join(measuring.NAMES)}")
+    command.add_argument("--json", type=Path, help="where to write the figures")
+    options = command.parse_args(arguments)
+    one_thread()
+    libraries.pin(libraries.idlest(1))
+    document = empty_document(1)
+    for name in options.only.split(","):
+        if name not in measuring.NAMES:
+            print(f"there is no microbenchmark {name}: {', '.join(measuring.NAMES)}", file=sys.stderr)
+            return 2
+        for found in measuring.run(name):
+            print(measuring.line(found), flush=True)
+            document["micro"].append(found)
+    if options.json:
+        write(options.json, document)
+    return 0
+
+
 def write(path: Path, document: dict[str, Any]) -> None:
     """Write the figures, whole or not at all."""
     new = path.with_suffix(".new")
@@ -126,6 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return comparison.main(arguments[1:])
     if arguments[:1] == ["page"]:
         return page.main(arguments[1:])
+    if arguments[:1] == ["micro"]:
+        return micro_main(arguments[1:])
     options = parser().parse_args(arguments)
     if options.smoke:
         options.sizes, options.libraries, options.rounds, options.budget = "smoke", OURS, 1, 0.001

@@ -51,8 +51,8 @@ def noise(result: dict[str, Any]) -> float:
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     """All that both runs have measured."""
     key = lambda r: (r["workload"], r["size"], r["library"])
-    before = {key(r): r for r in old["results"] if "median" in r}
-    pairs = [(before[key(r)], r) for r in new["results"] if "median" in r and key(r) in before]
+    before = {key(r): r for r in [*old["results"], *old["micro"]] if "median" in r}
+    pairs = [(before[key(r)], r) for r in [*new["results"], *new["micro"]] if "median" in r and key(r) in before]
     machine: dict[tuple[str, str], list[float]] = {}
     for a, b in pairs:
         if package_of(b["library"]) != OURS:

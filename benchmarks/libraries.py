@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from pathlib import Path
 
 # What one process of a library imports before anything is timed.
@@ -18,6 +19,7 @@ MODULES = {
 }
 # Those that compile, and can read in a second process what a first one has compiled.
 COMPILERS = ("funcgrad", "jax", "torch:compile")
+KEEP_BY_DEFAULT = ("funcgrad", "torch:compile")
 PACKAGES = ("funcgrad", "numpy", "scipy", "numba", "llvmlite", "jax", "jaxlib", "torch", "autograd")
 
 _THREADS = (
@@ -63,10 +65,24 @@ def variables(threads: int, cache: Path, *, keep: bool) -> dict[str, str]:
     return result
 
 
-def pin(threads: int) -> None:
+def idlest(count: int) -> list[int]:
+    """The cores of this machine, among those that this process may use, that have the least to do just now."""
+    available = os.sched_getaffinity(0)
+
+    def idle() -> dict[int, int]:
+        with open("/proc/stat", encoding="ascii") as file:
+            lines = [line.split() for line in file if line.startswith("cpu") and line[3].isdigit()]
+        return {int(name[3:]): int(numbers[3]) for name, *numbers in lines}
+
+    before = idle()
+    time.sleep(0.2)
+    rested = {core: ticks - before.get(core, 0) for core, ticks in idle().items() if core in available}
+    return sorted(rested, key=lambda core: -rested[core])[:count]
+
+
+def pin(cores: list[int]) -> None:
     """Keep this process on as many cores as it may have threads: some libraries heed nothing else."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-threads:])
+    os.sched_setaffinity(0, cores)
 
 
 def prepare(library: str, threads: int) -> None:

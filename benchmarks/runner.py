@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import statistics
@@ -57,13 +58,14 @@ class Process:
     library: str
     options: Options
     cache: Path
+    cores: Sequence[int] = ()
     keep: bool = False
     report: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         arguments = [self.workload, self.size, self.library]
         arguments += ["--threads", str(self.options.threads), "--budget", str(self.options.budget)]
-        arguments += [] if self.options.pin else ["--no-pin"]
+        arguments += ["--cores", ",".join(map(str, self.cores))] if self.cores else []
         variables = libraries.variables(self.options.threads, self.cache, keep=self.keep)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", *arguments],
@@ -130,12 +132,13 @@ def run_size(
     """Measure libraries on one size: prepare one after the other, then all in turn, round by round."""
     results: dict[str, dict[str, Any]] = {}
     processes: dict[str, Process] = {}
+    cores = libraries.idlest(options.threads) if options.pin else []
     with tempfile.TemporaryDirectory(prefix="funcgrad-benchmarks-") as folder:
         try:
             for name in names:
                 say(f"{workload.name} {size.name}: preparing {name}")
                 results[name] = _described(workload, size, name)
-                process = Process(workload.name, size.name, name, options, Path(folder, name))
+                process = Process(workload.name, size.name, name, options, Path(folder, name), cores)
                 try:
                     process.prepare()
                     processes[name] = process
@@ -148,9 +151,10 @@ def run_size(
                 process.end()
         if options.second_process:
             for name in processes:
-                if name in libraries.COMPILERS or libraries.package_of(name) in libraries.COMPILERS:
+                if {name, libraries.package_of(name)} & set(libraries.COMPILERS):
                     say(f"{workload.name} {size.name}: second process of {name}")
-                    results[name]["second_process"] = _second_process(workload, size, name, options, Path(folder, name))
+                    again = Process(workload.name, size.name, name, options, Path(folder, name), cores, keep=True)
+                    results[name]["second_process"] = _second_process(again)
     return list(results.values())
 
 
@@ -183,17 +187,22 @@ def _measure(
         results[name] |= {"samples": samples[name], **summary(samples[name]), "memory": memory, **process.report}
 
 
-def _second_process(workload: Workload, size: Size, name: str, options: Options, cache: Path) -> list[float] | None:
+def _second_process(process: Process) -> list[float] | None:
     """Seconds of the first calls of a process that finds the compiled code of one before it."""
-    attempts = 1 if name in ("funcgrad", "torch:compile") or name.startswith("funcgrad:") else 2
-    seconds = None
-    for _ in range(attempts):
-        process = Process(workload.name, size.name, name, options, cache, keep=True)
-        try:
-            process.prepare()
-            seconds = process.report["first_calls"]
-        except ProcessError:
-            return None
-        finally:
-            process.end()
-    return seconds
+    try:
+        process.prepare()
+        if {process.library, libraries.package_of(process.library)} & set(libraries.KEEP_BY_DEFAULT):
+            return process.report["first_calls"]
+    except ProcessError:
+        return None
+    finally:
+        process.end()
+    # The process that was measured kept nothing: this one has, for another.
+    another = dataclasses.replace(process, report={})
+    try:
+        another.prepare()
+        return another.report["first_calls"]
+    except ProcessError:
+        return None
+    finally:
+        another.end()

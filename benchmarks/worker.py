@@ -136,10 +136,10 @@ def main() -> None:
     parser.add_argument("library")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--budget", type=float, default=0.1)
-    parser.add_argument("--no-pin", action="store_true")
+    parser.add_argument("--cores", default="", help="the cores to stay on")
     options = parser.parse_args()
-    if not options.no_pin:
-        libraries.pin(options.threads)
+    if options.cores:
+        libraries.pin([int(core) for core in options.cores.split(",")])
     # What a library prints is not an answer.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import comparison, report
+from benchmarks.micro import calls, equations, measuring, memory
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """Microbenchmarks with one round of one call."""
+
+    def timed(found, **options):
+        for call in found.values():
+            call()
+        return {name: [1e-6, 2e-6] for name in found}
+
+    for module in (calls, equations):
+        monkeypatch.setattr(module, "timed", timed)
+
+
+@pytest.mark.parametrize("name", ["calls", "equations"])
+def test_entries_have_units_and_compare_like_results(name, quickly):
+    found = list(measuring.run(name))
+    assert found
+    assert all(e["unit"] and e["median"] > 0 for e in found)
+    names = [(e["workload"], e["size"], e["library"]) for e in found]
+    assert len(set(names)) == len(names)
+    whole = report.validate({**program.empty_document(1), "micro": json.loads(json.dumps(found))})
+    assert {c.verdict for c in comparison.changes(whole, whole)} == {"same"}
+
+
+def test_memory_counts_what_is_kept():
+    assert memory.held(lambda: bytearray(10**6)) == pytest.approx(10**6, rel=0.05)
+
+
+def test_timed_measures_each_call_in_every_round():
+    counts = {"a": 0, "b": 0}
+
+    def count(name):
+        counts[name] += 1
+
+    found = measuring.timed({name: lambda name=name: count(name) for name in counts}, rounds=4, budget=1e-5)
+    assert {name: len(samples) for name, samples in found.items()} == {"a": 4, "b": 4}
+    assert min(counts.values()) > 4
+
+
+def test_main_of_an_unknown_microbenchmark_says_so(capsys):
+    assert program.main(["micro", "--only", "unheard_of"]) == 2
+    assert "unheard_of" in capsys.readouterr().err
