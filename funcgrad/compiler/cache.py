@@ -93,7 +93,8 @@ def key(text: str) -> str:
 def _surroundings() -> str:
     """The machine, and the versions and layouts that code is made for."""
     abi = (*importlib.machinery.EXTENSION_SUFFIXES, str(object.__basicsize__), sys.version)
-    return "\n".join((*native.host(), *abi, np.__version__, _version("llvmlite"), _version("funcgrad"), _sources()))
+    versions = map(_version, ("funcgrad", "llvmlite", "scipy"))
+    return "\n".join((*native.host(), *abi, np.__version__, *versions, _sources()))
 
 
 def _version(package: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 
 from funcgrad.compiler import native, runtime
 
 ALIGNMENT = 64
-ON_STACK = 16 << 10
+ON_STACK = 16 << 10 if sys.platform != "win32" else 2 << 10  # Windows grows stacks by pages that are asked for
 """Up to how many bytes a workspace lies on the stack."""
 
 
