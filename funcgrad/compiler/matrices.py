@@ -112,6 +112,30 @@ def substituted(factors: Factors, sides: Elements) -> Elements:
     return rows
 
 
+# The Cholesky factor -------------------------------------------------------------------------------------------------
+
+
+def lower_factor(x: Elements) -> tuple[Elements, list[Expression]]:
+    """The factor l of x = l l^T, of which the lower triangle is read, and what the squares of its diagonal were."""
+    n, dtype = len(x), x[0][0].dtype
+    zero = Constant(0.0, dtype)
+    rows: Elements = [[zero] * n for _ in range(n)]
+    squares: list[Expression] = []
+    for j in range(n):
+        square = x[j][j]
+        for k in range(j):
+            square = _less_product(square, rows[j][k], rows[j][k])
+        squares.append(square)
+        rows[j][j] = Apply(assembly.sqrt, (square,), dtype, 4.0)
+        inverse = Apply(reciprocal, (rows[j][j],), dtype, 4.0)
+        for i in range(j + 1, n):
+            rest = x[i][j]
+            for k in range(j):
+                rest = _less_product(rest, rows[i][k], rows[j][k])
+            rows[i][j] = _product(rest, inverse)
+    return rows, squares
+
+
 # Cofactors -----------------------------------------------------------------------------------------------------------
 
 
