@@ -463,7 +463,7 @@ def kernel(definition: Definition) -> Kernel:
 
 
 def outlined(definition: Definition) -> Kernel:
-    """Make a function of values a `Kernel` that stays a function of its own: for what few numbers need."""
+    """Make a function of numbers a `Kernel` that stays a function of its own: what `rarely` calls."""
     return Kernel(definition.__name__, definition, lambda element: element, "noinline nounwind")
 
 
@@ -480,16 +480,63 @@ def any_lane(condition: Value) -> Value:
 
 
 def rarely(condition: Value, y: Value, function: Callable[..., Value], *xs: Value) -> Value:
-    """function(*xs) where the condition holds, y elsewhere; the function runs only if the condition holds anywhere."""
+    """function(*xs) where the condition holds, y elsewhere, for a function of numbers: it is called one by one."""
     builder = y.builder
     before, within, after = builder.block, builder.label("rare"), builder.label("common")
     builder.branch(any_lane(condition), within, after)
     builder.start(within)
-    other = select(condition, function(*xs), y)
+    if y.width == 1:
+        other = function(*xs)
+    else:
+        count = builder.constant(0, I64)
+        _, other = repeated(
+            (count, y), lambda i, _: i < y.width, lambda i, z: (i + 1, _lane(i, condition, z, function, xs))
+        )
     end = builder.block
     builder.jump(after)
     builder.start(after)
     return builder.emit(f"phi {y.type} [ {y.text}, %{before} ], [ {other.text}, %{end} ]", y.element, y.width)
+
+
+def _lane(i: Value, condition: Value, y: Value, function: Callable[..., Value], xs: tuple[Value, ...]) -> Value:
+    """y with function(*xs) in lane i, if the condition holds there."""
+    builder = y.builder
+    before, within, after = builder.block, builder.label("lane"), builder.label("next")
+    holds, *operands = (
+        builder.emit(f"extractelement {x.type} {x.text}, {i.type} {i.text}", x.element) for x in (condition, *xs)
+    )
+    builder.branch(holds, within, after)
+    builder.start(within)
+    number = function(*operands)
+    other = builder.emit(
+        f"insertelement {y.type} {y.text}, {number.type} {number.text}, {i.type} {i.text}", y.element, y.width
+    )
+    end = builder.block
+    builder.jump(after)
+    builder.start(after)
+    return builder.emit(f"phi {y.type} [ {y.text}, %{before} ], [ {other.text}, %{end} ]", y.element, y.width)
+
+
+def repeated(
+    start: tuple[Value, ...], unfinished: Callable[..., Value], step: Callable[..., tuple[Value, ...]]
+) -> tuple[Value, ...]:
+    """Values stepped while any number of what `unfinished` says of them holds."""
+    builder = start[0].builder
+    before, head, body, after = builder.block, builder.label("head"), builder.label("body"), builder.label("after")
+    builder.jump(head)
+    builder.start(head)
+    place = len(builder.lines)
+    values = tuple(Value(builder, builder.name(), x.element, x.width) for x in start)
+    builder.branch(any_lane(unfinished(*values)), body, after)
+    builder.start(body)
+    stepped = step(*values)
+    builder.lines[place:place] = [
+        f"  {y.text} = phi {y.type} [ {x.text}, %{before} ], [ {z.text}, %{builder.block} ]"
+        for x, y, z in zip(start, values, stepped, strict=True)
+    ]
+    builder.jump(head)
+    builder.start(after)
+    return values
 
 
 def looked_up(name: str, table: Sequence[int | float], element: Element, index: Value) -> Value:

@@ -11,13 +11,16 @@ import math
 from funcgrad.kernels.assembly import (
     F32,
     F64,
+    I64,
     Value,
     fabs,
     floor,
     fma,
     kernel,
+    looked_up,
     outlined,
     rarely,
+    repeated,
     rint,
     select,
 )
@@ -26,9 +29,9 @@ from funcgrad.kernels.math.exponential import LN2_F64
 from funcgrad.kernels.math.logarithm import LOG_F32, LOG_F64, log, log1p, split_any
 from funcgrad.kernels.math.trigonometric import sine_and_cosine
 
-# Where the asymptotic series begin; and factors that lead from the last zeros of gamma's logarithm to 1.
+# Where the asymptotic series begin; and below -LAST, gamma is far from 1.
 FAR = 8.0
-STEPS = 21
+LAST = 20.5
 # log(2 pi) / 2 - 1/2 and log(pi).
 STIRLING_CONSTANT = 0.4189385332046727
 LOG_PI = 1.1447298858494002
@@ -243,21 +246,25 @@ def lgamma_of_negative(x: Value) -> Value:
     size = -x
     n = rint(size)
     g = n - size
-    ratio, excess = _gamma_ratio(x, n, g)
+    steps = select(size <= LAST, n, -1.0)
+    ratio, excess = _gamma_ratio(x, steps, g)
     y = select((excess > -0.6) & (excess < 4.0), log1p(excess), log(ratio))
     above = 1.0 + size
     a, b, c = _stirling(above, _log_pair(select(above < INF, above, 1.0), single=False), 1.0 / above, single=False)
     reflected = fma(-a, b, (LOG_PI - log(_turn(g)[0][0])) - c)
-    y = select(size > 20.5, reflected, y)
+    y = select(size > LAST, reflected, y)
     return select(g.equals(0.0) | size.equals(INF), INF, y)
 
 
-def _gamma_ratio(x: Value, n: Value, g: Value) -> Pair:
-    """|gamma(x)| and |gamma(x)| - 1, for x = g - n above -21, where the latter is small to all its digits."""
+def _gamma_ratio(x: Value, steps: Value, g: Value) -> Pair:
+    """|gamma(x)| and |gamma(x)| - 1, for x = g - steps, where the latter is small to all its digits."""
     (high, low), _ = _gamma_beside_two(g)
-    below = exact_sum(g, 1.0)
-    for i in range(STEPS):
-        below = _times(below, select(n >= float(i), x + float(i), 1.0))
+
+    def step(i: Value, *below: Value) -> tuple[Value, ...]:
+        high, low = below
+        return i + 1.0, *_times((high, low), x + i)
+
+    _, *below = repeated((g * 0.0, *exact_sum(g, 1.0)), lambda i, *_: i <= steps, step)
     below_rest = select(below[0] < 0.0, -below[1], below[1])
     size = fabs(below[0])
     return high / size, ((high - size) + (low - below_rest)) / size
@@ -266,14 +273,20 @@ def _gamma_ratio(x: Value, n: Value, g: Value) -> Pair:
 def _gamma_beside_two(g: Value) -> tuple[Pair, Pair]:
     """gamma(2 + g) and its derivative by g, as pairs, by Horner's rule."""
     slopes = [k * c for k, c in enumerate(GAMMA_TAIL, 1)]
-    y = exact_sum(g.like(GAMMA_PAIRS[-1][0]), fma(g, polynomial(g, GAMMA_TAIL), GAMMA_PAIRS[-1][1]))
-    slope = (polynomial(g, slopes), g.like(0.0))
-    for c, rest in reversed(GAMMA_PAIRS[:-1]):
-        slope = _plus(_times(slope, g), y)
-        high, low = _times(y, g)
-        total, lost = exact_sum(high, c)
-        y = quick_sum(total, lost + (low + rest))
-    return y, slope
+    last, last_rest = GAMMA_PAIRS[-1]
+    y = exact_sum(g.like(last), fma(g, polynomial(g, GAMMA_TAIL), last_rest))
+    coefficients = [c for pair in GAMMA_PAIRS for c in pair]
+
+    def step(i: Value, y: Value, y_rest: Value, slope: Value, slope_rest: Value) -> tuple[Value, ...]:
+        more = _plus(_times((slope, slope_rest), g), (y, y_rest))
+        high, low = _times((y, y_rest), g)
+        total, lost = exact_sum(high, looked_up("fg_gamma_pairs", coefficients, F64, i))
+        rest = lost + (low + looked_up("fg_gamma_pairs", coefficients, F64, i + 1))
+        return i - 2, *quick_sum(total, rest), *more
+
+    start = (g.builder.constant(len(coefficients) - 4, I64), *y, polynomial(g, slopes), g * 0.0)
+    _, high, low, slope, slope_rest = repeated(start, lambda i, *_: i >= 0, step)
+    return (high, low), (slope, slope_rest)
 
 
 def _times(x: Pair, factor: Value) -> Pair:
@@ -346,22 +359,23 @@ def digamma_of_negative(x: Value) -> Value:
     size = -x
     n = rint(size)
     g = n - size
-    y = select(size > 20.5, _digamma_reflected(size, g), _digamma_by_steps(x, n, g))
+    steps = select(size <= LAST, n, -1.0)
+    y = select(size > LAST, _digamma_reflected(size, g), _digamma_by_steps(x, steps, g))
     y = select(g.equals(0.0) | size.equals(INF), NAN, y)
     return select(size < 2.0**-60, 1.0 / size, y)
 
 
-def _digamma_by_steps(x: Value, n: Value, g: Value) -> Value:
+def _digamma_by_steps(x: Value, steps: Value, g: Value) -> Value:
     gamma, slope = _gamma_beside_two(g)
-    lower = exact_sum(g, 1.0)
-    zero = g.like(0.0)
-    upper = (g.like(1.0), zero)
-    for i in range(STEPS):
-        used = n >= float(i)
-        factor = select(used, x + float(i), 1.0)
-        more = _plus(_times(upper, factor), lower)
-        upper = select(used, more[0], upper[0]), select(used, more[1], upper[1])
-        lower = _times(lower, factor)
+
+    def step(i: Value, upper: Value, upper_rest: Value, lower: Value, lower_rest: Value) -> tuple[Value, ...]:
+        more = _plus(_times((upper, upper_rest), x + i), (lower, lower_rest))
+        return i + 1.0, *more, *_times((lower, lower_rest), x + i)
+
+    zero = g * 0.0
+    start = (zero, zero + 1.0, zero, *exact_sum(g, 1.0))
+    _, *fraction = repeated(start, lambda i, *_: i <= steps, step)
+    upper, lower = (fraction[0], fraction[1]), (fraction[2], fraction[3])
     first, second = _product(slope, lower), _product(upper, gamma)
     difference, _ = _plus(first, (-second[0], -second[1]))
     return difference / (gamma[0] * lower[0])

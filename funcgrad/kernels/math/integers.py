@@ -5,9 +5,7 @@ Division by zero gives 0, the least number divided by -1 gives itself, and what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from funcgrad.kernels.assembly import F64, SIGNED, UNSIGNED, Value, any_lane, kernel, select
+from funcgrad.kernels.assembly import F64, SIGNED, UNSIGNED, Value, kernel, repeated, select
 
 # Quotients and remainders ------------------------------------------------------------------------------------------
 
@@ -59,30 +57,6 @@ def fmod(x1: Value, x2: Value) -> Value:
 # Loops: until every number of a vector is done ---------------------------------------------------------------------
 
 
-def _repeated(
-    start: tuple[Value, ...],
-    unfinished: Callable[..., Value],
-    step: Callable[..., tuple[Value, ...]],
-) -> tuple[Value, ...]:
-    """Values stepped while any number of them is unfinished."""
-    builder = start[0].builder
-    before, head, body, after = builder.block, builder.label("head"), builder.label("body"), builder.label("after")
-    builder.jump(head)
-    builder.start(head)
-    place = len(builder.lines)
-    values = tuple(Value(builder, builder.name(), x.element, x.width) for x in start)
-    builder.branch(any_lane(unfinished(*values)), body, after)
-    builder.start(body)
-    stepped = step(*values)
-    builder.lines[place:place] = [
-        f"  {y.text} = phi {y.type} [ {x.text}, %{before} ], [ {z.text}, %{builder.block} ]"
-        for x, y, z in zip(start, values, stepped, strict=True)
-    ]
-    builder.jump(head)
-    builder.start(after)
-    return values
-
-
 @kernel
 def power(x1: Value, x2: Value) -> Value:
     """x1 to the power x2 by squaring, modulo 2^bits; for a negative x2, which NumPy refuses, that rounded to zero."""
@@ -93,7 +67,7 @@ def power(x1: Value, x2: Value) -> Value:
 
     unsigned = UNSIGNED[x1.element.bits]
     exponent = x2.bits(unsigned)
-    y, _, _ = _repeated((x1.like(1), x1, exponent), lambda y, base, left: left.differs(0), step)
+    y, _, _ = repeated((x1.like(1), x1, exponent), lambda y, base, left: left.differs(0), step)
     if x1.element.kind == "u":
         return y
     odd = (x2 & 1).differs(0)
@@ -129,7 +103,7 @@ def _common_divisor(u: Value, v: Value) -> Value:
         low, high = select(less, u, v), select(less, v, u)
         return select(done, u, low), select(done, 0, high - low)
 
-    y, _ = _repeated((u >> _zeros_below(u), v), lambda u, v: v.differs(0), step)
+    y, _ = repeated((u >> _zeros_below(u), v), lambda u, v: v.differs(0), step)
     return y << shift
 
 

@@ -106,7 +106,7 @@ ERFC_F32 = (
     -0.0003069441954792104,
     9.992758927354787e-06,
 )
-ERFC_END = 27.5
+ERFC_END = 27.3
 ERFC_END_F32 = 10.5
 
 
@@ -164,9 +164,9 @@ def erfc(x: Value) -> Value:
     lost = fma(-inverse, total_rest, fma(-inverse, total, 1.0))
     t_rest = fma(t, lost, fma(difference, inverse, -t))
     rest = (lost - t_rest) - fma(magnitude, magnitude, -square)
-    shifted, power = _power(-square, format_of(wide).rounder + 1022.0, rest, single)
+    shifted, power = _power(-square, format_of(wide).rounder + 1023.0, rest, single)
     y = factor + fma(factor, power, fma(factor_rest, power, factor_rest))
-    y = scaled(y + y, shifted, square > 700.0)
+    y = scaled(y, shifted, square > 700.0)
     if not single:
         tail = fma(square, polynomial(square, ERF_SMALL), SLOPE_REST)
         y = select(magnitude < SMALL, fma(-magnitude, tail, fma(magnitude, -SLOPE, 1.0)), y)
