@@ -102,7 +102,13 @@ ROWS = [
         kernel=logarithm.logaddexp,
         reference=lambda x, y: max(x, y) + mpmath.log1p(mpmath.exp(max(-abs(x - y), -5000))),
         samples=mixture(
-            numbers(-40, 40, 2), numbers(-5, 5, 2), everything(2), numbers(-760, 760, 2), close, faint, cancelling(np.e)
+            numbers(-40, 40, 2),
+            numbers(-5, 5, 2),
+            everything(2),
+            numbers(-760, 760, 2),
+            close,
+            faint,
+            cancelling(np.e, 1e-12, 1e-6, 0.1),
         ),
         timed=numbers(-5, 5, 2),
         numpy=np.logaddexp,
