@@ -6,8 +6,10 @@ from funcgrad.api.branches import cond, switch
 from funcgrad.api.custom_rules import SymbolicZero, custom_elementwise, custom_jvp, custom_linear, custom_vjp
 from funcgrad.api.differentiation import grad, value_and_grad
 from funcgrad.api.directional import elementwise_grad, hvp
+from funcgrad.api.implicit import SolutionError, argmin, fixed_point, linear_solve, root
 from funcgrad.api.jacobians import hessian, jacfwd, jacobian, jacrev
 from funcgrad.api.loops import fori_loop, scan, while_loop
+from funcgrad.api.opaque import opaque
 from funcgrad.api.products import jvp, linear_transpose, linearize, stop_gradient, vjp
 from funcgrad.api.remat import checkpoint
 from funcgrad.api.staging import RetracingWarning, ShapeDtypeStruct, eval_shape, jit, make_jaxpr
@@ -16,7 +18,9 @@ from funcgrad.numpy import operators as _operators  # noqa: F401 (gives traced a
 __all__ = [
     "RetracingWarning",
     "ShapeDtypeStruct",
+    "SolutionError",
     "SymbolicZero",
+    "argmin",
     "checkpoint",
     "cond",
     "custom_elementwise",
@@ -25,6 +29,7 @@ __all__ = [
     "custom_vjp",
     "elementwise_grad",
     "eval_shape",
+    "fixed_point",
     "fori_loop",
     "grad",
     "hessian",
@@ -35,9 +40,12 @@ __all__ = [
     "jit",
     "jvp",
     "lax",
+    "linear_solve",
     "linear_transpose",
     "linearize",
     "make_jaxpr",
+    "opaque",
+    "root",
     "scan",
     "stop_gradient",
     "switch",
