@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import funcgrad.api.batching
-import funcgrad.api.differentiation
-import funcgrad.api.products
-import funcgrad.api.staging
+from funcgrad.api.batching import vmap
+from funcgrad.api.branches import cond, switch
+from funcgrad.api.differentiation import grad
+from funcgrad.api.loops import fori_loop, scan, while_loop
+from funcgrad.api.products import jvp
+from funcgrad.api.remat import checkpoint
+from funcgrad.api.staging import jit
 from funcgrad.testing.flat import quietly
 
 Choose = Callable[[Sequence[Any]], Any]
@@ -46,6 +49,10 @@ def _vector(*shapes: Shape) -> bool:
 
 def _ranked(*shapes: Shape) -> bool:
     return all(shapes)
+
+
+def _second_ranked(a: Shape, b: Shape) -> bool:
+    return bool(b) and (a == b or not a)
 
 
 def _square(a: Shape) -> bool:
@@ -164,6 +171,17 @@ TRANSFORMED = [
     Operation("vmap(grad(lambda row: np.sum(np.cos(row) ** 2)))({a})", _ranked),
     Operation("grad(lambda u: np.sum(np.sin(u) * {b}))({a})", _broadcast),
 ]
+CONTROLLED = [
+    Operation("checkpoint(lambda u: np.sin(u) * u)({a})", _any),
+    Operation("fori_loop(0, 3, lambda i, c: np.sin(c) * 0.9, {a})", _any),
+    Operation("while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, np.tanh(s[1])), (0, {a}))[1]", _any),
+    Operation("cond(np.sum({a}) > 1000, lambda u: u * 2, lambda u: np.sin(u) * u, {a})", _any),
+    Operation("switch(1, [np.cos, np.tanh, np.sin], {a})", _any),
+    Operation("scan(lambda c, x: (np.tanh(c + x), c * x), np.mean({a}), np.ravel({a}))[1]", _ranked),
+    Operation("scan(lambda c, x: (np.sin(c) + x, np.cos(c)), {a}[0], {a}, reverse=True)[1]", _ranked),
+    Operation("vmap(lambda row: fori_loop(0, 2, lambda i, c: np.sin(c) + row, row))({a})", _ranked),
+    Operation("grad(lambda u: np.sum(scan(lambda c, x: (np.sin(c) * x, c), {b}[0], {b} * u)[0]))({a})", _second_ranked),
+]
 KINKED = [
     Operation("np.abs({a})", _any),
     Operation("np.maximum({a}, 0)", _any),
@@ -177,11 +195,19 @@ KINKED = [
 
 _NAMES: dict[str, Any] = {
     "np": np,
-    "grad": funcgrad.api.differentiation.grad,
-    "jit": funcgrad.api.staging.jit,
-    "jvp": funcgrad.api.products.jvp,
-    "vmap": funcgrad.api.batching.vmap,
+    "checkpoint": checkpoint,
+    "cond": cond,
+    "fori_loop": fori_loop,
+    "grad": grad,
+    "jit": jit,
+    "jvp": jvp,
+    "scan": scan,
+    "switch": switch,
+    "vmap": vmap,
+    "while_loop": while_loop,
 }
+# What a program's text needs to run as it stands.
+IMPORTS = f"from funcgrad import {', '.join(sorted(set(_NAMES) - {'np'}))}"
 _numbers = itertools.count(1)
 
 
@@ -235,7 +261,7 @@ def build_program(
     names = [f"x{i}" for i in range(count)]
     rng = np.random.default_rng(0)
     values = {name: np.asarray(rng.uniform(-1.5, 1.5, shape)) for name, shape in zip(names, shapes, strict=True)}
-    operations = [*UNARY, *BINARY, *(TRANSFORMED if control else []), *([] if smooth else KINKED)]
+    operations = [*UNARY, *BINARY, *([*TRANSFORMED, *CONTROLLED] if control else []), *([] if smooth else KINKED)]
     lines: list[str] = []
     for i in range(choose(range(1, max_steps + 1))):
         a, b = choose(list(values)[::-1]), choose(list(values))

@@ -54,7 +54,7 @@ def derivative_laws(
     """
     asked = None if laws is None else list(laws)
 
-    @(settings or hypothesis.settings(deadline=None, max_examples=25, phases=_PHASES))
+    @(settings or hypothesis.settings(deadline=None, max_examples=25, phases=_PHASES, report_multiple_bugs=False))
     @hypothesis.given(args=st.tuples(*strategies), keywords=st.fixed_dictionaries(kwargs), seed=st.integers(0, _SEEDS))
     def test(args: tuple[Any, ...], keywords: dict[str, Any], seed: int) -> None:
         __tracebackhide__ = True

@@ -14,10 +14,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.tree import is_static
-from funcgrad.testing.programs import Program
-
-# What the text of a random program may name.
-_TRANSFORMATIONS = "from funcgrad import grad, jit, jvp, vmap"
+from funcgrad.testing.programs import IMPORTS, Program
 
 
 def code_of(x: Any) -> str:
@@ -68,7 +65,7 @@ def reproducer(f: Callable[..., Any], args: tuple[Any, ...], call: str) -> str:
 def _definition(f: Any, name: str, depth: int = 0) -> Iterator[str]:
     """Statements after which `name` is f."""
     if isinstance(f, Program):
-        yield _TRANSFORMATIONS
+        yield IMPORTS
         yield f.source.rstrip()
         yield f"{name} = program"
         return
@@ -84,6 +81,9 @@ def _definition(f: Any, name: str, depth: int = 0) -> Iterator[str]:
             yield f"{name} = {path}"
         return
     text = _text(f)
+    if (text is None or depth > 3) and module is not None and _attribute(module, path) is f:
+        yield f"{name} = {path}  # as this session has it"
+        return
     if text is None or depth > 3:
         yield f"{name} = ...  # {f!r}, whose text is not to be found"
         return

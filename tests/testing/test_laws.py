@@ -22,7 +22,9 @@ from funcgrad.testing.strategies import arrays, functions, like
 from funcgrad.testing.tolerances import VALUE
 
 PHASES = [hypothesis.Phase.generate, hypothesis.Phase.shrink]
-FEW = hypothesis.settings(max_examples=10, deadline=None, database=None, print_blob=False, phases=PHASES)
+FEW = hypothesis.settings(
+    max_examples=10, deadline=None, database=None, print_blob=False, phases=PHASES, report_multiple_bugs=False
+)
 
 test_softplus_obeys_the_laws = derivative_laws(lambda x: np.logaddexp(0, x), arrays(), settings=FEW)
 test_norm_obeys_the_laws_away_from_zero = derivative_laws(
