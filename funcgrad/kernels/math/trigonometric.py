@@ -218,3 +218,13 @@ def cos(x: Value) -> Value:
 def tan(x: Value) -> Value:
     """The tangent, at most 2 ulp off; NaN for infinities."""
     return _periodic(x, _tangent, tan_of_large)
+
+
+def sin_and_cos(x: Value) -> Pair:
+    """Both of one number, for little more than one of them: the reduction and the polynomials are the same."""
+    wide, single = x.convert(F64), x.element is F32
+    reduced = quarters(wide)
+    sine, cosine = _sine(*reduced, wide, single), _cosine(*reduced, wide, single)
+    large = fabs(wide) > LARGEST
+    sine, cosine = rarely(large, sine, sin_of_large, wide), rarely(large, cosine, cos_of_large, wide)
+    return sine.convert(x.element), cosine.convert(x.element)

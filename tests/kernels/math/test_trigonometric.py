@@ -8,6 +8,7 @@ import pytest
 
 from funcgrad.kernels.math import trigonometric
 from tests.kernels.math.harness import (
+    Compiled,
     Row,
     Samples,
     cases,
@@ -71,3 +72,11 @@ def test_cos_of_the_double_nearest_to_a_zero_of_it_keeps_all_digits() -> None:
     x = np.array([6381956970095103.0 * 2.0**797])
     np.testing.assert_array_equal(compiled(trigonometric.cos, np.float64)(x), [-4.6871659242546277e-19])
     np.testing.assert_array_equal(compiled(trigonometric.sin, np.float64)(x), [1.0])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_sin_and_cos_of_one_number_are_those_of_the_kernels(dtype: str) -> None:
+    x = np.concatenate([np.linspace(-10, 10, 1001), [0.0, -0.0, 1e-40, 1e7, 1e30, -1e38, INF, NAN]]).astype(dtype)
+    for which, name in enumerate(("sin", "cos")):
+        both = Compiled(lambda value, which=which: trigonometric.sin_and_cos(value)[which], (dtype,))
+        np.testing.assert_array_equal(both(x), compiled(getattr(trigonometric, name), dtype)(x))
