@@ -96,8 +96,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=100_000)
     arguments = parser.parse_args()
     rows = [row for row in all_rows() if not arguments.names or row.name in arguments.names]
-    known = json.loads(TABLE.read_text())["kernels"] if TABLE.exists() else []
-    lines = {(line["function"], line["dtype"]): line for line in known}
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
     print(f"{'function':<14}{'dtype':<9}{'ulp':>7}{'ns':>8}{'NumPy':>8}{'JAX':>8}  worst at")
     for row in rows:
         for dtype in row.dtypes:
@@ -106,6 +105,8 @@ def main() -> None:
             print(f"{row.name:<14}{dtype:<9}{line['ulp']:>7.3f}{times}  {line['at']}", flush=True)
     header = {"machine": platform.processor() or platform.machine(), "numpy": np.__version__, "elements": COUNT}
     TABLE.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(TABLE.read_text())["kernels"] if TABLE.exists() else []
+    lines = {(line["function"], line["dtype"]): line for line in known} | lines
     table = sorted(lines.values(), key=lambda line: (line["function"], line["dtype"]))
     text = ",\n".join("    " + json.dumps(line) for line in table)
     TABLE.write_text(f'{{\n  "environment": {json.dumps(header)},\n  "kernels": [\n{text}\n  ]\n}}\n')
