@@ -3,7 +3,9 @@
 from funcgrad import lax, tree
 from funcgrad.api.batching import vmap
 from funcgrad.api.branches import cond, switch
+from funcgrad.api.custom_batching import custom_vmap
 from funcgrad.api.custom_rules import SymbolicZero, custom_elementwise, custom_jvp, custom_linear, custom_vjp
+from funcgrad.api.declaring import defprimitive
 from funcgrad.api.differentiation import grad, value_and_grad
 from funcgrad.api.directional import elementwise_grad, hvp
 from funcgrad.api.implicit import SolutionError, argmin, fixed_point, linear_solve, root
@@ -27,6 +29,8 @@ __all__ = [
     "custom_jvp",
     "custom_linear",
     "custom_vjp",
+    "custom_vmap",
+    "defprimitive",
     "elementwise_grad",
     "eval_shape",
     "fixed_point",

@@ -1,11 +1,13 @@
 """Control flow and custom rules under the names and conventions of `jax.lax`."""
 
+from funcgrad.api.associative import associative_scan
 from funcgrad.api.branches import cond, select, switch
 from funcgrad.api.implicit import custom_linear_solve, custom_root
 from funcgrad.api.loops import fori_loop, map, scan, while_loop
 from funcgrad.api.products import stop_gradient
 
 __all__ = [
+    "associative_scan",
     "cond",
     "custom_linear_solve",
     "custom_root",
