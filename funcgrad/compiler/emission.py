@@ -16,6 +16,7 @@ from funcgrad.compiler.loops import Branch, Buffer, Call, Check, Loop, Nest, Ste
 from funcgrad.compiler.nests import NestEmitter
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Builder, Module, Value, constant_text
+from funcgrad.kernels.complex import PARTS
 
 ATTRIBUTES = """
 attributes #0 = { alwaysinline nounwind willreturn memory(none) "prefer-vector-width"="512" }
@@ -60,9 +61,10 @@ class Scope:
             return self._globals[buffer]
         name = f"%b{buffer.serial}"
         if buffer.place == "stack":
-            element = ELEMENTS[buffer.dtype]
+            element = PARTS.get(buffer.dtype) or ELEMENTS[buffer.dtype]
             kind = "i8" if element is BOOL else element.llvm
-            self.prologue.append(f"  {name} = alloca [{max(buffer.size, 1)} x {kind}], align 64")
+            count = max(buffer.size, 1) * (1 + (buffer.dtype in PARTS))
+            self.prologue.append(f"  {name} = alloca [{count} x {kind}], align 64")
             return name
         if buffer.place == "workspace":
             if buffer.number == 0:
@@ -277,12 +279,15 @@ class ProgramEmitter:
 
 
 def _array_text(buffer: Buffer) -> str:
-    element = ELEMENTS[buffer.dtype]
+    values = np.asarray(buffer.values)
+    if values.dtype.kind == "c":
+        values = values.view(values.real.dtype)
+    element = ELEMENTS[values.dtype]
     kind = "i8" if element is BOOL else element.llvm
     if element is BOOL:
-        items = [str(int(x)) for x in buffer.values]
+        items = [str(int(x)) for x in values]
     else:
-        items = [constant_text(x, element) for x in buffer.values]
+        items = [constant_text(x, element) for x in values]
     return f"[{len(items)} x {kind}] [{', '.join(f'{kind} {item}' for item in items)}]"
 
 

@@ -16,29 +16,36 @@ from funcgrad.compiler.fusion import Fusion
 from funcgrad.compiler.indices import ZERO, Affine, strides_of
 from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression, loads
 from funcgrad.compiler.python_step import PythonStep
-from funcgrad.compiler.scalars import Convert, logical_not
+from funcgrad.compiler.scalars import Convert, ToComplex, logical_not
 from funcgrad.compiler.tensors import Tensor, broadcast, constant, identity, reshaped, view
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
 from funcgrad.kernels.assembly import ELEMENTS
+from funcgrad.kernels.complex import PARTS
 
 Rule: TypeAlias = Callable[..., Any]
 
 RULES: dict[Primitive, Rule] = {}
+# Those whose rules know complex numbers.
+COMPLEX: set[Primitive] = set()
 
 
-def lowers(*primitives: Primitive) -> Callable[[Rule], Rule]:
+def lowers(*primitives: Primitive, complex_numbers: bool = False) -> Callable[[Rule], Rule]:
     """Register a rule for primitives."""
 
     def register(rule: Rule) -> Rule:
         for primitive in primitives:
             assert primitive not in RULES, primitive
             RULES[primitive] = rule
+            if complex_numbers:
+                COMPLEX.add(primitive)
         return rule
 
     return register
 
 
+# All dtypes of numbers in compiled code.
+NUMBERS = ELEMENTS.keys() | PARTS.keys()
 # So many equations may be in one expression.
 _DEEPEST = 40
 
@@ -133,8 +140,9 @@ class Lowering:
 
     def _lowered(self, eqn: Equation, xs: list[Tensor]) -> list[Tensor]:
         rule = RULES.get(eqn.primitive)
-        avals = [x.aval for x in (*eqn.inputs, *eqn.outputs)]
-        if rule is not None and all(aval.dtype in ELEMENTS for aval in avals):
+        dtypes = [x.aval.dtype for x in (*eqn.inputs, *eqn.outputs)]
+        known = NUMBERS if eqn.primitive in COMPLEX else ELEMENTS
+        if rule is not None and all(dtype in known for dtype in dtypes):
             ys = rule(self, eqn, *xs, **eqn.params)
             if ys is not NotImplemented:
                 return list(ys) if eqn.primitive.multiple_results else [ys]
@@ -231,7 +239,12 @@ def cast(x: Expression, dtype: np.dtype[Any]) -> Expression:
     if x.dtype == dtype:
         return x
     if type(x) is Constant:
-        return Constant(np.asarray(x.value).astype(dtype)[()], dtype)
+        with np.errstate(all="ignore"):
+            value = np.asarray(x.value)
+            value = value.real if dtype.kind not in "bc" and value.dtype.kind == "c" else value
+            return Constant(value.astype(dtype)[()], dtype)
+    if dtype in PARTS:
+        return Apply(ToComplex(PARTS[dtype]), (x,), dtype, 0.5)
     return Apply(Convert(ELEMENTS[dtype]), (x,), dtype, 0.5)
 
 

@@ -15,6 +15,8 @@ from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import UPDATES, Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement
 from funcgrad.compiler.scalars import add, multiply
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Element, Value, constant_text, fma
+from funcgrad.kernels.complex import PARTS, Complex, by_turns, parted
+from funcgrad.kernels.complex import constant as complex_constant
 
 if TYPE_CHECKING:
     from funcgrad.compiler.emission import Scope
@@ -204,18 +206,22 @@ class NestEmitter:
 
     # Values
 
-    def value(self, x: Expression, copy: int = 0) -> Value:
+    def value(self, x: Expression, copy: int = 0) -> Any:
         """The value of an expression that has been computed."""
         if type(x) is Constant:
+            if x.dtype in PARTS:
+                return complex_constant(self.builder, x.value, PARTS[x.dtype])
             return self.builder.constant(x.value, ELEMENTS[x.dtype])
         if not self.is_vector(x):
             copy = 0
         return self._frames[self.level_of(x) + 1][id(x), copy]
 
-    def splat(self, x: Value) -> Value:
+    def splat(self, x: Any) -> Any:
         """A scalar in all lanes."""
         if x.width == self.width:
             return x
+        if type(x) is Complex:
+            return x.each(self.splat)
         return self.builder.splat(x, self.width)
 
     def _compute(self, x: Expression, copy: int) -> Value:
@@ -247,8 +253,8 @@ class NestEmitter:
     # Memory
 
     def address(self, buffer: Buffer, index: Value) -> str:
-        """The pointer, or pointers, to elements of a buffer."""
-        b, element = self.builder, ELEMENTS[buffer.dtype]
+        """The pointer, or pointers, to elements of a buffer; of complex numbers to their parts, counted by twos."""
+        b, element = self.builder, PARTS.get(buffer.dtype) or ELEMENTS[buffer.dtype]
         kind = "i8" if element is BOOL else element.llvm
         name = b.name()
         b.do(f"{name} = getelementptr {kind}, ptr {self.scope.pointer(buffer)}, {index.type} {index.text}")
@@ -270,6 +276,8 @@ class NestEmitter:
 
     def load(self, buffer: Buffer, index: Index, copy: int) -> Value:
         """An element, or a vector of them."""
+        if buffer.dtype in PARTS:
+            return self._load_complex(buffer, index, copy)
         element = ELEMENTS[buffer.dtype]
         stored = I8 if element is BOOL else element
         run = self._run(index, copy)
@@ -305,8 +313,10 @@ class NestEmitter:
         call = f"call {kind} @{name}(<{width} x ptr> {pointers}, i32 {element.bits // 8}, {mask.type} {mask.text}, "
         return self.builder.emit(f"{call}{kind} zeroinitializer)", element, width)
 
-    def store(self, buffer: Buffer, index: Index, x: Value, copy: int) -> None:
+    def store(self, buffer: Buffer, index: Index, x: Any, copy: int) -> None:
         """Store an element, or a vector of them."""
+        if type(x) is Complex:
+            return self._store_complex(buffer, index, x, copy)
         if x.element is BOOL:
             x = x.convert(I8)
         size = x.element.bits // 8
@@ -316,11 +326,7 @@ class NestEmitter:
         if place.width > 1 or stride not in (0, 1):
             if run is not None:
                 place = self.splat(place) + self._lanes(stride)
-            pointers, mask, x = self.address(buffer, place), self._every_lane(), self.splat(x)
-            name = f"llvm.masked.scatter.v{x.width}{'f' if x.element.kind == 'f' else 'i'}{x.element.bits}.v{x.width}p0"
-            b.module.declare(f"declare void @{name}({x.type}, <{x.width} x ptr>, i32, <{x.width} x i1>)")
-            operands = f"{x.type} {x.text}, <{x.width} x ptr> {pointers}, i32 {size}, {mask.type} {mask.text}"
-            b.do(f"call void @{name}({operands})")
+            self._scatter(self.address(buffer, place), x)
             return
         pointer = self.address(buffer, place)
         if stride == 1:
@@ -333,6 +339,47 @@ class NestEmitter:
                 b.do(f"call void @{name}({x.type} {x.text}, ptr {pointer}, i32 {size}, {mask.type} {mask.text})")
                 return
         b.do(f"store {x.type} {x.text}, ptr {pointer}, align {size}")
+
+    def _scatter(self, pointers: str, x: Value) -> None:
+        mask, x, size = self._every_lane(), self.splat(x), x.element.bits // 8
+        name = f"llvm.masked.scatter.v{x.width}{'f' if x.element.kind == 'f' else 'i'}{x.element.bits}.v{x.width}p0"
+        self.builder.module.declare(f"declare void @{name}({x.type}, <{x.width} x ptr>, i32, <{x.width} x i1>)")
+        operands = f"{x.type} {x.text}, <{x.width} x ptr> {pointers}, i32 {size}, {mask.type} {mask.text}"
+        self.builder.do(f"call void @{name}({operands})")
+
+    # Complex numbers
+
+    def _places(self, index: Index, copy: int) -> tuple[Value, bool]:
+        """Where the real parts are, and whether the numbers of a whole vector are neighbours there."""
+        run = self._run(index, copy)
+        if run is None:
+            return self.value(index, copy) * 2, False  # type: ignore[arg-type]
+        place, stride = run
+        if stride == 0 or (stride == 1 and self.mask is None):
+            return place * 2, stride == 1
+        return (self.splat(place) + self._lanes(stride)) * 2, False
+
+    def _load_complex(self, buffer: Buffer, index: Index, copy: int) -> Any:
+        part = PARTS[buffer.dtype]
+        place, run = self._places(index, copy)
+        if run:
+            return parted(self._load_run(self.address(buffer, place), part, 2 * self.width))
+        load = self._gather if place.width > 1 else lambda pointer, element: self._load_run(pointer, element, 1)
+        return Complex(load(self.address(buffer, place), part), load(self.address(buffer, place + 1), part))
+
+    def _store_complex(self, buffer: Buffer, index: Index, x: Complex, copy: int) -> None:
+        place, run = self._places(index, copy)
+        if run:
+            both = by_turns(self.splat(x))
+            pointer = self.address(buffer, place)
+            self.builder.do(f"store {both.type} {both.text}, ptr {pointer}, align {both.element.bits // 8}")
+            return
+        for at, part in ((place, x.re), (place + 1, x.im)):
+            pointer = self.address(buffer, at)
+            if place.width > 1:
+                self._scatter(pointer, part)
+            else:
+                self.builder.do(f"store {part.type} {part.text}, ptr {pointer}, align {part.element.bits // 8}")
 
     # Statements
 

@@ -80,7 +80,7 @@ def expressions(statement: Statement) -> Iterator[Expression]:
 
 
 def _bits(x: Expression) -> int:
-    return 8 * x.dtype.itemsize if x.dtype.kind != "b" else 8
+    return 8 * x.dtype.itemsize if x.dtype.kind != "c" else 4 * x.dtype.itemsize
 
 
 def accesses(nest: Nest) -> Iterator[tuple[Buffer, Index, bool]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from funcgrad.kernels import assembly
+from funcgrad.kernels import assembly, complex
 from funcgrad.kernels.assembly import BOOL, F32, I32, I64, SIGNED, U64, UNSIGNED, Value
+from funcgrad.kernels.complex import Complex
 
 INF = float("inf")
 
@@ -47,14 +48,14 @@ def positive(x: Value) -> Value:
     return x
 
 
-def square(x: Value) -> Value:
+def square(x: Any) -> Any:
     """x * x."""
-    return x * x
+    return complex.square(x) if type(x) is Complex else x * x
 
 
-def reciprocal(x: Value) -> Value:
-    """1 / x of floating numbers."""
-    return 1.0 / x
+def reciprocal(x: Any) -> Any:
+    """1 / x of floating and complex numbers."""
+    return complex.reciprocal(x) if type(x) is Complex else 1.0 / x
 
 
 def integer_reciprocal(x: Value) -> Value:
@@ -92,8 +93,10 @@ _PI, _PI_F32 = 3.141592653589793, 3.1415927410125732
 # Signs -------------------------------------------------------------------------------------------------------------
 
 
-def absolute(x: Value) -> Value:
+def absolute(x: Any) -> Any:
     """|x|; of the least integer that integer itself."""
+    if type(x) is Complex:
+        return complex.absolute(x)
     if x.element.kind == "f":
         return assembly.fabs(x)
     return select(x < 0, -x, x) if x.element.kind == "i" else x
@@ -219,8 +222,10 @@ def larger_share(t: Value, x1: Value, x2: Value) -> Value:
 # Choices, comparisons, logic ---------------------------------------------------------------------------------------
 
 
-def select(condition: Value, x1: Value, x2: Value) -> Value:
+def select(condition: Value, x1: Any, x2: Any) -> Any:
     """x1 where the condition holds, else x2."""
+    if type(x1) is Complex:
+        return complex.chosen(condition, x1, x2)
     return assembly.select(condition, x1, x2)
 
 
@@ -297,18 +302,22 @@ def logical_not(x: Value) -> Value:
     return ~x
 
 
-def is_nan(x: Value) -> Value:
+def is_nan(x: Any) -> Any:
     """Whether x is NaN."""
-    return x.is_nan() if x.element.kind == "f" else x.differs(x)
+    return x.is_nan() if x.element.kind in "fc" else x.differs(x)
 
 
-def is_inf(x: Value) -> Value:
+def is_inf(x: Any) -> Any:
     """Whether x is infinite."""
+    if type(x) is Complex:
+        return complex.is_inf(x)
     return assembly.fabs(x).equals(INF) if x.element.kind == "f" else x.differs(x)
 
 
-def is_finite(x: Value) -> Value:
+def is_finite(x: Any) -> Any:
     """Whether x is neither infinite nor NaN."""
+    if type(x) is Complex:
+        return complex.is_finite(x)
     return assembly.fabs(x) < INF if x.element.kind == "f" else x.equals(x)
 
 
@@ -390,8 +399,12 @@ class Convert:
         self.element = element
         self.name = f"to_{element.name}"
 
-    def __call__(self, x: Value) -> Value:
-        """x as the element type."""
+    def __call__(self, x: Any) -> Value:
+        """x as the element type; of a complex number the real part."""
+        if type(x) is Complex:
+            if self.element is BOOL:
+                return complex.is_true(x)
+            x = x.re
         if x.element.kind == "f" and self.element.kind in "iu":
             return _to_integer(x, self.element)
         return x.convert(self.element)
@@ -401,6 +414,23 @@ class Convert:
 
     def __hash__(self) -> int:
         return hash(self.element.name)
+
+
+class ToComplex:
+    """A conversion to complex numbers whose parts have an element type."""
+
+    __slots__ = ("_part", "name")
+
+    def __init__(self, part: assembly.Element) -> None:
+        self._part = Convert(part)
+        self.name = f"to_complex_{part.name}"
+
+    def __call__(self, x: Any) -> Complex:
+        """x as a complex number."""
+        if type(x) is Complex:
+            return x.each(self._part)
+        re = self._part(x)
+        return Complex(re, re.like(0.0))
 
 
 def _to_integer(x: Value, element: assembly.Element) -> Value:

@@ -3,8 +3,10 @@
 from funcgrad.compiler.lowerings import (
     arithmetic,
     comparison,
+    complex,
     contractions,
     control,
+    convolution,
     cumulative,
     decompositions,
     elementwise,
@@ -19,17 +21,21 @@ from funcgrad.compiler.lowerings import (
     selection,
     shaping,
     softmax,
+    sorting,
     special,
     structural,
     trigonometric,
     unstacking,
+    vectors,
 )
 
 __all__ = [
     "arithmetic",
     "comparison",
+    "complex",
     "contractions",
     "control",
+    "convolution",
     "cumulative",
     "decompositions",
     "elementwise",
@@ -44,8 +50,10 @@ __all__ = [
     "selection",
     "shaping",
     "softmax",
+    "sorting",
     "special",
     "structural",
     "trigonometric",
     "unstacking",
+    "vectors",
 ]

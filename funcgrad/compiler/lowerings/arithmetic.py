@@ -10,6 +10,7 @@ from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, Apply, Constant
 from funcgrad.compiler.lowering import Lowering, lowers
 from funcgrad.compiler.lowerings.elementwise import (
+    ALL_KINDS,
     DIVISION,
     LIBRARY,
     ByKind,
@@ -24,14 +25,14 @@ from funcgrad.kernels.assembly import ELEMENTS
 from funcgrad.kernels.math import floats, integers
 from funcgrad.primitives import arithmetic
 
-pointwise(arithmetic.add_p, np.add, scalars.add)
-pointwise(arithmetic.subtract_p, np.subtract, scalars.subtract)
-pointwise(arithmetic.multiply_p, np.multiply, scalars.multiply)
-pointwise(arithmetic.negative_p, np.negative, scalars.negative)
-pointwise(arithmetic.positive_p, np.positive, scalars.positive, 0.0)
+pointwise(arithmetic.add_p, np.add, scalars.add, kinds=ALL_KINDS)
+pointwise(arithmetic.subtract_p, np.subtract, scalars.subtract, kinds=ALL_KINDS)
+pointwise(arithmetic.multiply_p, np.multiply, scalars.multiply, kinds=ALL_KINDS)
+pointwise(arithmetic.negative_p, np.negative, scalars.negative, kinds=ALL_KINDS)
+pointwise(arithmetic.positive_p, np.positive, scalars.positive, 0.0, kinds=ALL_KINDS)
 pointwise(arithmetic.sign_p, np.sign, scalars.sign, 3.0)
-pointwise(arithmetic.absolute_p, np.absolute, scalars.absolute)
-pointwise(arithmetic.abs_p, np.absolute, scalars.absolute)
+pointwise(arithmetic.absolute_p, np.absolute, scalars.absolute, kinds=ALL_KINDS)
+pointwise(arithmetic.abs_p, np.absolute, scalars.absolute, kinds=ALL_KINDS)
 pointwise(arithmetic.fabs_p, np.fabs, scalars.absolute)
 pointwise(arithmetic.copysign_p, np.copysign, scalars.copysign, 2.0)
 pointwise(arithmetic.heaviside_p, np.heaviside, scalars.heaviside, 5.0)
@@ -58,7 +59,7 @@ pointwise(
 pointwise(arithmetic.fmod_p, np.fmod, ByKind(floats.fmod, integers.fmod), 2.0 * LIBRARY, kinds="fiu")
 
 
-@lowers(arithmetic.divide_p)
+@lowers(arithmetic.divide_p, complex_numbers=True)
 def _divide(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
     aval = eqn.outputs[0].aval
     *dtypes, _ = dtypes_of(np.divide, eqn)

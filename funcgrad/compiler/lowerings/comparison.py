@@ -10,8 +10,8 @@ import numpy as np
 
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, INT64
-from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import LIBRARY, Dtype, dtypes_of, elements, literal, pointwise
+from funcgrad.compiler.lowering import NUMBERS, Lowering, lowers
+from funcgrad.compiler.lowerings.elementwise import ALL_KINDS, LIBRARY, Dtype, dtypes_of, elements, literal, pointwise
 from funcgrad.compiler.tensors import Tensor, constant
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation
@@ -28,14 +28,14 @@ UINT64 = np.dtype(np.uint64)
 def _compares(primitive: Primitive, ufunc: np.ufunc, function: Callable[..., Any], python: Callable[..., bool]) -> None:
     mixed = scalars.Mixed(function, (python(0, 1), python(1, 0)))
 
-    @lowers(primitive)
+    @lowers(primitive, complex_numbers=function in (scalars.equal, scalars.not_equal))
     def rule(lowering: Lowering, eqn: Equation, *xs: Tensor) -> Any:
         aval = eqn.outputs[0].aval
         if _is_huge(eqn):
             sample = [np.zeros((), x.aval.dtype) if literal(x) is None else literal(x) for x in eqn.inputs]
             return constant(bool(primitive.implementation(*sample)), BOOL, aval.shape)
         dtypes = _compared_dtypes(ufunc, eqn)
-        if any(d not in ELEMENTS for d in dtypes):
+        if any(d not in NUMBERS for d in dtypes):
             return NotImplemented
         return elements(lowering, aval, function if dtypes[0] == dtypes[1] else mixed, xs, dtypes, 1.0)
 
@@ -74,7 +74,7 @@ _compares(comparison.not_equal_p, np.not_equal, scalars.not_equal, operator.ne)
 
 
 def _logic(primitive: Primitive, function: Callable[..., Any]) -> None:
-    @lowers(primitive)
+    @lowers(primitive, complex_numbers=True)
     def rule(lowering: Lowering, eqn: Equation, *xs: Tensor) -> Any:
         return elements(lowering, eqn.outputs[0].aval, function, xs, [BOOL] * len(xs), 1.0)
 
@@ -86,9 +86,9 @@ _logic(comparison.logical_not_p, scalars.logical_not)
 
 # Kinds of numbers --------------------------------------------------------------------------------------------------
 
-pointwise(comparison.isnan_p, np.isnan, scalars.is_nan)
-pointwise(comparison.isinf_p, np.isinf, scalars.is_inf, 2.0)
-pointwise(comparison.isfinite_p, np.isfinite, scalars.is_finite, 2.0)
+pointwise(comparison.isnan_p, np.isnan, scalars.is_nan, kinds=ALL_KINDS)
+pointwise(comparison.isinf_p, np.isinf, scalars.is_inf, 2.0, kinds=ALL_KINDS)
+pointwise(comparison.isfinite_p, np.isfinite, scalars.is_finite, 2.0, kinds=ALL_KINDS)
 pointwise(comparison.signbit_p, np.signbit, scalars.sign_bit)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, INT64, Apply, Constant, Expression
-from funcgrad.compiler.lowering import Lowering, cast, lowers
+from funcgrad.compiler.lowering import NUMBERS, Lowering, cast, lowers
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Atom, Equation, Literal
 from funcgrad.core.primitive import Primitive
-from funcgrad.kernels.assembly import ELEMENTS, Value
+from funcgrad.kernels.assembly import Value
 
 Dtype: TypeAlias = np.dtype[Any]
 Scalar: TypeAlias = Callable[..., Any]
@@ -23,6 +23,9 @@ Scalar: TypeAlias = Callable[..., Any]
 # What a division and a call of the mathematics library cost beside an addition.
 DIVISION = 4.0
 LIBRARY = 12.0
+
+# Of dtypes that a function takes.
+ALL_KINDS = "fiubc"
 
 _PYTHON_TYPES: dict[str, Any] = {"b": BOOL, "i": int, "f": float, "c": complex}
 
@@ -73,14 +76,14 @@ def pointwise(
         python: Whether it takes Python's numbers alone; if not, Python's operator does, which may raise.
     """
 
-    @lowers(primitive)
+    @lowers(primitive, complex_numbers="c" in kinds)
     def rule(lowering: Lowering, eqn: Equation, *xs: Tensor, **params: Any) -> Any:
         aval = eqn.outputs[0].aval
         *dtypes, result = dtypes_of(ufunc, eqn)
         if (
             result != aval.dtype
             or (aval.weak_type and not python)
-            or any(d not in ELEMENTS or d.kind not in kinds for d in dtypes)
+            or any(d not in NUMBERS or d.kind not in kinds for d in dtypes)
         ):
             return NotImplemented
         check_python_integers(lowering, eqn, xs, dtypes)

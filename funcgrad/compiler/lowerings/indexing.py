@@ -95,12 +95,12 @@ def _checked(lowering: Lowering, array: Tensor, size: int) -> Tensor:
 # Reading -----------------------------------------------------------------------------------------------------------
 
 
-@lowers(indexing.basic_index_p)
+@lowers(indexing.basic_index_p, complex_numbers=True)
 def _basic_index(lowering: Lowering, eqn: Equation, x: Tensor, index: Selection) -> Any:
     return moved(x, eqn.outputs[0].aval.shape, Selected(lowering, index, x.shape, ()).source)
 
 
-@lowers(indexing.gather_p)
+@lowers(indexing.gather_p, complex_numbers=True)
 def _gather(lowering: Lowering, eqn: Equation, x: Tensor, *arrays: Tensor, index: Selection) -> Any:
     if any(a.dtype == BOOL for a in arrays):
         return NotImplemented
@@ -114,7 +114,7 @@ def _gather(lowering: Lowering, eqn: Equation, x: Tensor, *arrays: Tensor, index
 # Writing into zeros ------------------------------------------------------------------------------------------------
 
 
-@lowers(indexing.embed_p)
+@lowers(indexing.embed_p, complex_numbers=True)
 def _embed(lowering: Lowering, eqn: Equation, x: Tensor, index: Selection, shape: Shape) -> Any:
     y = lowering.fusion.buffer(shape, x.dtype)
     entries = [entry for entry in _whole_entries(index, shape) if entry is not None]
@@ -147,7 +147,7 @@ def _around(starts: Sequence[int], lengths: Sequence[int], shape: Shape) -> list
     return blocks
 
 
-@lowers(indexing.scatter_sum_p)
+@lowers(indexing.scatter_sum_p, complex_numbers=True)
 def _scatter_sum(lowering: Lowering, eqn: Equation, x: Tensor, *arrays: Tensor, index: Selection, shape: Shape) -> Any:
     if any(a.dtype == BOOL for a in arrays):
         return NotImplemented

@@ -9,7 +9,7 @@ import numpy as np
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, Apply, Constant
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import DIVISION, LIBRARY, elements, literal, pointwise
+from funcgrad.compiler.lowerings.elementwise import ALL_KINDS, DIVISION, LIBRARY, elements, literal, pointwise
 from funcgrad.compiler.tensors import Tensor, constant
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import Value, fma
@@ -19,15 +19,15 @@ from funcgrad.primitives import powers
 
 _GREATEST_PRODUCT = 8
 
-pointwise(powers.square_p, np.square, scalars.square)
+pointwise(powers.square_p, np.square, scalars.square, kinds=ALL_KINDS)
 pointwise(powers.sqrt_p, np.sqrt, scalars.sqrt, DIVISION)
 pointwise(powers.cbrt_p, np.cbrt, cbrt, 2.0 * LIBRARY)
 
 
-@lowers(powers.reciprocal_p)
+@lowers(powers.reciprocal_p, complex_numbers=True)
 def _reciprocal(lowering: Lowering, eqn: Equation, x: Tensor) -> Any:
     aval = eqn.outputs[0].aval
-    function = scalars.reciprocal if aval.dtype.kind == "f" else scalars.integer_reciprocal
+    function = scalars.reciprocal if aval.dtype.kind in "fc" else scalars.integer_reciprocal
     return elements(lowering, aval, function, (x,), (aval.dtype,), DIVISION)
 
 

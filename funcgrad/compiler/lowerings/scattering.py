@@ -17,7 +17,7 @@ from funcgrad.primitives.index import Index as Selection
 
 
 def _scatters(primitive: Primitive, combine: str) -> None:
-    @lowers(primitive)
+    @lowers(primitive, complex_numbers=combine in ("set", "add"))
     def rule(lowering: Lowering, eqn: Equation, x: Tensor, v: Tensor, *arrays: Tensor, index: Selection) -> Any:
         if any(a.dtype == BOOL for a in arrays) or (x.dtype == BOOL and combine != "set"):
             return NotImplemented
@@ -42,7 +42,7 @@ _scatters(scattering.scatter_min_p, "lower")
 _scatters(scattering.scatter_max_p, "raise")
 
 
-@lowers(scattering.gather_last_p)
+@lowers(scattering.gather_last_p, complex_numbers=True)
 def _gather_last(lowering: Lowering, eqn: Equation, x: Tensor, *arrays: Tensor, index: Selection) -> Any:
     """Each element writes its number where it is from; those read their own number that were last."""
     aval = eqn.outputs[0].aval

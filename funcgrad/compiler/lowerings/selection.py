@@ -16,7 +16,7 @@ from funcgrad.kernels.assembly import ELEMENTS
 from funcgrad.primitives import masking, selection
 
 
-@lowers(masking.select_p)
+@lowers(masking.select_p, complex_numbers=True)
 def _select(lowering: Lowering, eqn: Equation, pred: Tensor, x1: Tensor, x2: Tensor) -> Any:
     aval = eqn.outputs[0].aval
     dtypes = (BOOL, aval.dtype, aval.dtype)

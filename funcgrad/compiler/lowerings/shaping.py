@@ -31,7 +31,7 @@ def store(lowering: Lowering, x: Tensor, place: Tensor) -> None:
         lowering.fusion.realise(Tensor(x.shape, x.dtype, x.at), place)
 
 
-@lowers(shaping.flip_p)
+@lowers(shaping.flip_p, complex_numbers=True)
 def _flip(lowering: Lowering, eqn: Equation, x: Tensor, axes: Shape) -> Any:
     def index_map(index: tuple[Index, ...]) -> tuple[Index, ...]:
         return tuple(affine_of(i, -1, x.shape[k] - 1) if k in axes else i for k, i in enumerate(index))
@@ -39,7 +39,7 @@ def _flip(lowering: Lowering, eqn: Equation, x: Tensor, axes: Shape) -> Any:
     return moved(x, x.shape, index_map)
 
 
-@lowers(shaping.concatenate_p)
+@lowers(shaping.concatenate_p, complex_numbers=True)
 def _concatenate(lowering: Lowering, eqn: Equation, *xs: Tensor, axis: int) -> Any:
     aval = eqn.outputs[0].aval
     y = lowering.fusion.buffer(aval.shape, aval.dtype)
@@ -50,7 +50,7 @@ def _concatenate(lowering: Lowering, eqn: Equation, *xs: Tensor, axis: int) -> A
     return y
 
 
-@lowers(shaping.stack_p)
+@lowers(shaping.stack_p, complex_numbers=True)
 def _stack(lowering: Lowering, eqn: Equation, *xs: Tensor, axis: int) -> Any:
     aval = eqn.outputs[0].aval
     y = lowering.fusion.buffer(aval.shape, aval.dtype)
@@ -62,7 +62,7 @@ def _stack(lowering: Lowering, eqn: Equation, *xs: Tensor, axis: int) -> Any:
     return y
 
 
-@lowers(shaping.roll_p)
+@lowers(shaping.roll_p, complex_numbers=True)
 def _roll(lowering: Lowering, eqn: Equation, x: Tensor, shifts: Shape, axes: Shape) -> Any:
     total = [0] * len(x.shape)
     for shift, axis in zip(shifts, axes, strict=True):
@@ -85,7 +85,7 @@ def _window(x: Tensor, starts: Shape, shape: Shape) -> Tensor:
     return moved(x, shape, lambda index: tuple(affine_of(i, 1, start) for i, start in zip(index, starts, strict=True)))
 
 
-@lowers(shaping.diagonal_p)
+@lowers(shaping.diagonal_p, complex_numbers=True)
 def _diagonal(lowering: Lowering, eqn: Equation, x: Tensor, offset: int) -> Any:
     row, column = max(-offset, 0), max(offset, 0)
 
@@ -95,7 +95,7 @@ def _diagonal(lowering: Lowering, eqn: Equation, x: Tensor, offset: int) -> Any:
     return moved(x, eqn.outputs[0].aval.shape, index_map)
 
 
-@lowers(shaping.embed_diagonal_p)
+@lowers(shaping.embed_diagonal_p, complex_numbers=True)
 def _embed_diagonal(lowering: Lowering, eqn: Equation, x: Tensor, offset: int, matrix: tuple[int, int]) -> Any:
     aval = eqn.outputs[0].aval
     y = lowering.fusion.buffer(aval.shape, aval.dtype)

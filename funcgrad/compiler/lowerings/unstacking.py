@@ -12,7 +12,7 @@ from funcgrad.core.jaxpr import Equation
 from funcgrad.primitives import unstacking
 
 
-@lowers(unstacking.unstack_p)
+@lowers(unstacking.unstack_p, complex_numbers=True)
 def _unstack(lowering: Lowering, eqn: Equation, x: Tensor) -> Any:
     return [moved(x, x.shape[1:], partial(_in_row, row)) for row in range(x.shape[0])]
 
