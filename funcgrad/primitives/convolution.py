@@ -19,7 +19,7 @@ from funcgrad.primitives.structural import broadcast_to, cast, moveaxis
 # modes keep a part; so a cotangent, padded to all overlaps, goes back through two correlations of mode "valid".
 
 
-def _kept(n1: int, n2: int, mode: str) -> tuple[int, int]:
+def kept_overlaps(n1: int, n2: int, mode: str) -> tuple[int, int]:
     """First and number of the n1 + n2 - 1 overlaps that NumPy keeps in a mode."""
     short, long = sorted((n1, n2))
     if mode == "full":
@@ -36,19 +36,19 @@ def _correlate_implementation(x1: Any, x2: Any, mode: Any) -> Any:
         return np.correlate(x1, x2.conj(), mode)
     rows1, rows2 = (x.reshape(-1, x.shape[-1]) for x in (x1, x2))
     rows = [np.correlate(row1, row2.conj(), mode) for row1, row2 in zip(rows1, rows2, strict=True)]
-    length = _kept(x1.shape[-1], x2.shape[-1], mode)[1]
+    length = kept_overlaps(x1.shape[-1], x2.shape[-1], mode)[1]
     return np.array(rows, np.result_type(x1, x2)).reshape(*x1.shape[:-1], length)
 
 
 def _correlate_abstract(x1: ShapedArray, x2: ShapedArray, mode: str) -> ShapedArray:
     if x1.size == 0 or x2.size == 0:
         np.correlate(np.empty(x1.shape[-1]), np.empty(x2.shape[-1]))  # NumPy's error: nothing to slide
-    length = _kept(x1.shape[-1], x2.shape[-1], mode)[1]
+    length = kept_overlaps(x1.shape[-1], x2.shape[-1], mode)[1]
     return ShapedArray((*x1.shape[:-1], length), np.result_type(x1.dtype, x2.dtype))
 
 
 def _all_overlaps(ct: Any, n1: int, n2: int, mode: str) -> Any:
-    first, length = _kept(n1, n2, mode)
+    first, length = kept_overlaps(n1, n2, mode)
     return pad(ct, (*((0, 0),) * (len(shape_of(ct)) - 1), (first, n1 + n2 - 1 - first - length)))
 
 
