@@ -60,8 +60,9 @@ class NestEmitter:
             return 1
         most, extent = vector_bits // self.plan.bits, self.nest.extents[self.vector]
         if self.nest_is_inline:
-            # Masks would keep the arrays from being registers.
-            return next((n for n in (8, 4, 2) if n <= most and extent % n == 0), 1)
+            # Masks would keep the arrays from being registers. One width alone: LLVM 22 joins narrow vectors that are
+            # stored into wide ones that are loaded before they are there.
+            return 4 if most >= 4 and extent % 4 == 0 else 1
         width = 1
         while width < most and width < extent:
             width *= 2
