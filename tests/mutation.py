@@ -27,7 +27,7 @@ import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,29 +60,40 @@ class Mutant:
     Attributes:
         function: The rule, whose code is exchanged.
         primitives: Names of those that use it.
-        change: What is changed: "sign", "factor 2", ...
-        before: The expression as it stands.
-        code: The rule's code with the change.
+        what: What is changed: "sign", "factor 2", ...
+        expression: The expression as it stands.
+        change: Gives the one in its place.
+        number: Which of several that read the same.
+        verdict: What noticed it; empty if nothing did.
     """
 
     function: types.FunctionType
     primitives: list[str]
-    change: str
-    before: str
-    code: types.CodeType
-    verdict: str = field(default="", compare=False)
+    what: str
+    expression: ast.expr
+    change: Callable[[Any], ast.expr]
+    number: int = 1
+    verdict: str = ""
 
     @property
     def name(self) -> str:
         """Which mutant it is, without line numbers."""
         owner = self.function.__name__ if self.function.__name__ != "<lambda>" else self.primitives[0]
-        return f"{owner}: {self.change} of `{self.before}`"
+        text = f"{owner}: {self.what} of `{ast.unparse(self.expression)}`"
+        return f"{text} ({self.number})" if self.number > 1 else text
+
+    def code(self) -> types.CodeType:
+        """The rule's code with the change."""
+        file = self.function.__code__.co_filename
+        number = next(i for i, code in enumerate(compiled(file)) if code == self.function.__code__)
+        tree = _Replace(where(self.expression), self.change).visit(copy.deepcopy(parsed(file)))
+        return list(codes(compile(ast.fix_missing_locations(tree), file, "exec", dont_inherit=True)))[number]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The rule with the change."""
         original = self.function.__code__
-        self.function.__code__ = self.code
+        self.function.__code__ = self.code()
         try:
             yield
         finally:
@@ -263,20 +274,12 @@ def mutants_of(function: types.FunctionType, primitives: list[str]) -> Iterator[
     node = node_of(function)
     if node is None:
         return
-    file, originals = function.__code__.co_filename, compiled(function.__code__.co_filename)
-    number = next(i for i, code in enumerate(originals) if code == function.__code__)
-    planned = [(part, word, change) for part in results(node) for word, change in WHOLE.items()]
+    for part in results(node):
+        yield from (Mutant(function, primitives, what, part, change) for what, change in WHOLE.items())
     bodies = [node.body] if isinstance(node, ast.Lambda) else node.body  # type: ignore[attr-defined]
     for part in (inner for body in bodies for inner in ast.walk(body)):
-        planned += [(part, word, change) for word, change in changes(part)]
-    for part, word, change in planned:
-        tree = _Replace(where(part), change).visit(copy.deepcopy(parsed(file)))
-        mutated = list(codes(compile(ast.fix_missing_locations(tree), file, "exec", dont_inherit=True)))
-        code = mutated[number]
-        original = function.__code__
-        changed = (code.co_code, code.co_consts) != (original.co_code, original.co_consts)
-        if changed and code.co_freevars == original.co_freevars:
-            yield Mutant(function, primitives, word, ast.unparse(part), code)
+        for what, change in changes(part):
+            yield Mutant(function, primitives, what, part, change)  # type: ignore[arg-type]
 
 
 def all_mutants(names: list[str] | None = None) -> list[Mutant]:
@@ -290,6 +293,11 @@ def all_mutants(names: list[str] | None = None) -> list[Mutant]:
     for function, primitives in owners.values():
         if names is None or set(names) & set(primitives):
             found += mutants_of(function, primitives)
+    seen: Counter[str] = Counter()
+    for mutant in found:
+        name = mutant.name
+        seen[name] += 1
+        mutant.number = seen[name]
     return found
 
 
@@ -399,17 +407,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("primitives", nargs="*", help="names of primitives; all if there are none")
     parser.add_argument("--sample", type=int, help="so many mutants, at random")
+    parser.add_argument("--part", default="1/1", help="2/4: the second of four parts, for as many processes")
     parser.add_argument("--laws-only", action="store_true", help="leave out the tests of conventions")
     options = parser.parse_args()
     start = time.perf_counter()
     mutants = all_mutants(options.primitives or None)
     if options.sample:
         mutants = random.Random(0).sample(mutants, min(options.sample, len(mutants)))
+    part, parts = map(int, options.part.split("/"))
+    mutants = mutants[part - 1 :: parts]
     survivors = []
-    for mutant in mutants:
+    for i, mutant in enumerate(mutants):
         mutant.verdict = noticed(mutant)
         if not mutant.verdict:
             survivors.append(mutant)
+            print(f"{i} of {len(mutants)}: no law notices {mutant.name}", flush=True)
     for mutant in survivors:
         if not options.laws_only and mutant.name not in EXPLAINED and breaks_conventions(mutant):
             mutant.verdict = "conventions"
@@ -420,7 +432,7 @@ def main() -> int:
 def report(mutants: list[Mutant], seconds: float) -> None:
     """The table."""
     by = Counter(("an error" if m.verdict.startswith("an error") else m.verdict) or "survives" for m in mutants)
-    kinds = Counter(m.change for m in mutants)
+    kinds = Counter(m.what for m in mutants)
     print(f"{len(mutants)} mutants of {len({p for m in mutants for p in m.primitives})} primitives in {seconds:.0f} s")
     print("  changes:   ", ", ".join(f"{n} {change}" for change, n in kinds.most_common()))
     print("  noticed by:", ", ".join(f"{n} {what}" for what, n in by.most_common()))
