@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     print("  ".join(f"{key} {value}" for key, value in document["environment"].items()))
     for workload in map(load, names):
         for size in sizes_of(workload, options.sizes):
-            wanted = chosen(workload.libraries_at(size), options.libraries)
+            wanted = [OURS] if options.smoke else chosen(workload.libraries_at(size), options.libraries)
             left_out = chosen(wanted, options.without) if options.without else []
             wanted = [n for n in wanted if n not in left_out and libraries.is_installed(n)]
             if not wanted:
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return micro_main(arguments[1:])
     options = parser().parse_args(arguments)
     if options.smoke:
-        options.sizes, options.libraries, options.rounds, options.budget = "smoke", OURS, 1, 0.001
+        options.sizes, options.rounds, options.budget = "smoke", 1, 0.001
         options.no_second_process = True
     start = time.perf_counter()
     document = run(options)

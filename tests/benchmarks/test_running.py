@@ -94,3 +94,17 @@ def test_page_is_complete_in_one_file(tmp_path):
     assert text.count("<svg") == 2
     assert "src=" not in text
     assert "WrongResultError" in text
+
+
+def test_main_smoke_takes_the_smallest_size_in_funcgrad_and_fails_with_it(monkeypatch, capsys):
+    asked = []
+
+    def run_size(workload, size, names, options, say):
+        asked.append((workload.name, size.group, names, options.rounds))
+        return [failed("funcgrad")] if workload.name == "gmm" else [result("funcgrad", 1e-5)]
+
+    monkeypatch.setattr(program, "run_size", run_size)
+    assert program.main(["--smoke", "--only", "lse,ode"]) == 0
+    assert asked == [("lse", "smoke", ["funcgrad"], 1), ("ode", "smoke", ["funcgrad"], 1)]
+    assert program.main(["--smoke", "--only", "gmm"]) == 1
+    assert "not measured: WrongResultError" in capsys.readouterr().out
