@@ -86,7 +86,7 @@ def _product(a: tuple[Value, Value | None], b: tuple[Value, Value | None]) -> tu
 
 
 def root_of_scalar(x: Value) -> Value:
-    """x ** 0.5 as C has it: 0 of -0, infinity of -infinity."""
+    """x ** 0.5 as C has it, and NumPy of scalars: 0 of -0, infinity of -infinity."""
     return scalars.select(x.equals(-scalars.INF), -x, scalars.sqrt(x + 0.0))
 
 
@@ -98,8 +98,8 @@ def _pow(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
         return NotImplemented
     exponent = literal(eqn.inputs[1])
     if exponent is not None:
-        by_operator = eqn.primitive is powers.pow_p and eqn.inputs[1].aval.weak_type and bool(x1.shape)
-        known = _known_power(float(exponent), floating, by_operator)
+        of_scalars = eqn.primitive is powers.float_power_p or (eqn.primitive is powers.pow_p and not aval.shape)
+        known = _known_power(float(exponent), floating, of_scalars)
         if known == "one":
             return constant(1, aval.dtype, aval.shape)
         if known is not None:
@@ -122,7 +122,7 @@ def _integer_power(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) ->
     return elements(lowering, aval, integers.power, (x1, x2), (aval.dtype,) * 2, 4.0 * LIBRARY)
 
 
-def _known_power(exponent: float, floating: bool, by_operator: bool) -> Any:
+def _known_power(exponent: float, floating: bool, of_scalars: bool) -> Any:
     """A function of the base alone, and its cost; "one"; or None."""
     if exponent == 0.0:
         return "one"
@@ -133,5 +133,5 @@ def _known_power(exponent: float, floating: bool, by_operator: bool) -> Any:
     if floating and exponent == -1.0:
         return scalars.reciprocal, DIVISION
     if floating and exponent == 0.5:
-        return (scalars.sqrt if by_operator else root_of_scalar), DIVISION
+        return (root_of_scalar if of_scalars else scalars.sqrt), DIVISION
     return None

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import funcgrad
 from funcgrad.primitives import (
     arithmetic,
     comparison,
     exponential,
+    masking,
     powers,
     rounding,
+    selection,
     special,
+    structural,
     trigonometric,
 )
 from tests.compiler.comparison import assert_ulps, compiled
@@ -24,6 +28,8 @@ Function = Callable[..., Any]
 DTYPES = [
     np.dtype(name) for name in ("bool", "int8", "uint8", "int16", "int32", "int64", "uint64", "float32", "float64")
 ]
+# These meet in pairs, and Python's numbers.
+FEW_DTYPES = [DTYPES[0], DTYPES[1], *DTYPES[5:8]]
 PYTHON_NUMBERS = [True, 3, 0, 2.5, -0.0]
 
 _UNARY = {
@@ -123,13 +129,141 @@ def test_binary_special_values_of_one_dtype_equal_numpy(f: Function) -> None:
 
 @pytest.mark.parametrize("f", BINARY, ids=name_of)
 def test_binary_mixed_dtypes_equal_numpy(f: Function) -> None:
-    values = [special_values(dtype) for dtype in DTYPES]
+    values = [special_values(dtype) for dtype in FEW_DTYPES]
     pairs = [(x[:, None], y) for x, y in itertools.permutations(values, 2)]
     assert_all_equal(f, pairs)
 
 
 @pytest.mark.parametrize("f", BINARY, ids=name_of)
 def test_binary_beside_python_numbers_equals_numpy(f: Function) -> None:
-    values = [special_values(dtype) for dtype in DTYPES]
+    values = [special_values(dtype) for dtype in FEW_DTYPES]
     pairs = list(itertools.product(values, PYTHON_NUMBERS))
     assert_all_equal(f, [*pairs, *[(number, x) for x, number in pairs]])
+
+
+COMPLEX_FUNCTIONS = [
+    arithmetic.add,
+    arithmetic.subtract,
+    arithmetic.multiply,
+    arithmetic.divide,
+    comparison.equal,
+    comparison.not_equal,
+    comparison.logical_and,
+]
+
+
+def complex_values(dtype: Any) -> Any:
+    """Zeros of all signs, numbers of all sizes, and infinite and missing parts."""
+    parts = np.array([0.0, -0.0, 1.5, -2.25, 1e15, -3e-15, np.inf, -np.inf, np.nan])
+    z = np.empty((parts.size, parts.size), dtype)
+    z.real, z.imag = parts[:, None], parts
+    return z.ravel()
+
+
+def assert_parts_close(f: Function, *args: Any) -> None:
+    """Assert that f compiled has the parts of f on NumPy's arrays, to rounding of the larger part."""
+    with np.errstate(all="ignore"):
+        expected = np.asarray(f(*args))
+        program, call = compiled(f, *args)
+        (actual,) = call(*args)
+    assert not program.fallbacks
+    assert actual.dtype == expected.dtype
+    if expected.dtype.kind != "c":
+        assert_ulps(actual, expected)
+        return
+    for y, z in ((actual.real, expected.real), (actual.imag, expected.imag)):
+        np.testing.assert_array_equal(np.isnan(y), np.isnan(z))
+        np.testing.assert_array_equal(np.isposinf(y), np.isposinf(z))
+        np.testing.assert_array_equal(np.isneginf(y), np.isneginf(z))
+        finite = np.isfinite(z)
+        size = np.fmax(np.abs(expected.real), np.abs(expected.imag))[finite]
+        size = np.where(np.isfinite(size), size, np.abs(z[finite]))
+        assert np.all(np.abs(y[finite] - z[finite]) <= 4 * np.spacing(size))
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+@pytest.mark.parametrize("f", COMPLEX_FUNCTIONS, ids=name_of)
+def test_binary_complex_special_values_equal_numpy(f: Function, dtype: Any) -> None:
+    z = complex_values(dtype)
+    x1, x2 = np.repeat(z, z.size), np.tile(z, z.size)
+    assert_parts_close(f, x1, x2)
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+@pytest.mark.parametrize(
+    "f",
+    [
+        arithmetic.negative,
+        arithmetic.absolute,
+        powers.square,
+        powers.reciprocal,
+        comparison.isnan,
+        comparison.isinf,
+        comparison.isfinite,
+        comparison.logical_not,
+        lambda x: structural.cast(x, np.float64),
+        lambda x: masking.select(x.real > 0.0, x, x * 2j),
+        lambda x: x.conj().T[::-1].imag,
+    ],
+    ids=name_of,
+)
+def test_unary_complex_special_values_equal_numpy(f: Function, dtype: Any) -> None:
+    assert_parts_close(f, complex_values(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "uint64", "bool", "float32"])
+@pytest.mark.parametrize("source", ["float64", "float32", "int64", "uint8", "bool"])
+def test_cast_any_values_equal_numpy(source: str, dtype: str) -> None:
+    values = special_values(np.dtype(source))
+    if np.dtype(dtype).kind in "iu" and np.dtype(source).kind == "f":  # infinities are nothing that C defines
+        values = np.append(values[np.isfinite(values)], [200.0, -200.0, 1e9, 4e9, 1e10]).astype(source)
+    assert_all_equal(lambda x: structural.cast(x, dtype), [(values,)])
+
+
+def test_clip_and_larger_share_special_values_equal_numpy() -> None:
+    x = special_values(np.dtype(np.float64))
+    bounds = [(-1.0, 2.0), (0.0, -0.0), (2.0, -1.0), (np.nan, 1.0), (0.0, np.nan)]
+    assert_all_equal(selection.clip, [(x, low, high) for low, high in bounds])
+    assert_all_equal(selection.clip, [(x[:, None, None], x[:, None], x)])
+    assert_all_equal(arithmetic.larger_share, [(np.array([1.0, -2.0]), x[:, None, None], x[:, None])])
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 3, -1, 25])
+def test_round_to_decimals_equals_numpy(decimals: int) -> None:
+    x = np.array([0.25, 0.35, -2.5, 1234.5678, np.inf, np.nan, -0.04, 1e300])
+    with np.errstate(over="ignore"):
+        arrays = [x, x.astype(np.float32), np.arange(-20, 20), np.array([True, False])]
+    assert_all_equal(lambda x: rounding.round(x, decimals), [(a,) for a in arrays])
+
+
+@pytest.mark.parametrize("exponent", [2, 3, 4, 5, 6, 7, 8, 9, 0, 1, -1, -2, 0.5, -0.5, 3.0, 2.5])
+def test_pow_by_a_number_equals_numpy(exponent: float) -> None:
+    rng = np.random.default_rng(1)
+    x = np.append(rng.normal(size=3000) * 10.0 ** rng.integers(-30, 30, 3000), special_values(np.dtype(np.float64)))
+    with np.errstate(all="ignore"):
+        single = x.astype(np.float32)
+    arrays = [x, single, *([np.arange(-30, 30), np.arange(9, dtype=np.uint8)] if exponent >= 0 else [])]
+    assert_all_equal(lambda x: x**exponent, [(a,) for a in arrays])
+    assert_all_equal(lambda x: powers.power(x, exponent), [(a,) for a in arrays])
+
+
+def test_integer_to_a_negative_power_is_left_to_numpy() -> None:
+    jitted = funcgrad.jit(lambda x, p: x**p, compile="now")
+    x, p = np.array([2, 3]), np.array([3, 2])
+    for _ in range(2):
+        np.testing.assert_array_equal(jitted(x, p), [8, 9])
+    with pytest.raises(ValueError, match="negative integer powers"):
+        jitted(x, -p)
+
+
+def test_python_numbers_as_arguments_raise_what_python_raises() -> None:
+    jitted = funcgrad.jit(lambda a, b: a / b, compile="now")
+    for _ in range(2):
+        assert jitted(3.0, 2.0) == 1.5
+    with pytest.raises(ZeroDivisionError):
+        jitted(3.0, 0.0)
+    small = funcgrad.jit(lambda x, n: x + n, compile="now")
+    for _ in range(2):
+        np.testing.assert_array_equal(small(np.arange(3, dtype=np.int8), 5), [5, 6, 7])
+    with pytest.raises(OverflowError):
+        small(np.arange(3, dtype=np.int8), 300)
