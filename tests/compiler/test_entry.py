@@ -118,6 +118,13 @@ def test_entry_results_are_a_tuple_unless_there_is_one(make: Maker) -> None:
     assert [type(x) for x in got] == [float, np.ndarray, np.complex128, bool]
 
 
+def test_entry_takes_and_gives_hundreds() -> None:
+    members = [array(3), number(I64), scalar()] * 60
+    values = [x for k in range(60) for x in (np.full(3, float(k)), k, np.float64(k))]
+    got = identity(native_function, *members)(*values)
+    assert all(np.array_equal(x, y) and type(x) is type(y) for x, y in zip(got, values, strict=True))
+
+
 @BOTH
 @pytest.mark.parametrize("member", [array(), scalar()], ids=["array", "scalar"])
 def test_entry_without_axes_takes_scalars_and_arrays(make: Maker, member: Argument) -> None:
