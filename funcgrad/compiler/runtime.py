@@ -8,7 +8,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import importlib.machinery
+import importlib.util
 import itertools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -165,11 +168,29 @@ def _slot(kind: type, slot: int) -> int:
 def _capsules() -> dict[str, Any]:
     """The functions that SciPy offers to Cython, by their names; none without SciPy."""
     try:
-        import scipy.linalg.cython_blas as blas
-        import scipy.linalg.cython_lapack as lapack
+        blas, lapack = (_linear_algebra_module(name) for name in ("cython_blas", "cython_lapack"))
     except ImportError:
         return {}
     return {**lapack.__pyx_capi__, **blas.__pyx_capi__}
+
+
+def _linear_algebra_module(name: str) -> Any:
+    """A module of scipy.linalg without its package, whose import takes five times as long as all of this."""
+    full = f"scipy.linalg.{name}"
+    spec = None if "scipy.linalg" in sys.modules else importlib.util.find_spec("scipy")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        loader = (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
+        found = importlib.machinery.FileFinder(os.path.join(folder, "linalg"), loader).find_spec(name)
+        if found is None or found.origin is None:
+            continue
+        own = importlib.util.spec_from_file_location(full, found.origin)
+        assert own is not None
+        assert own.loader is not None
+        module = importlib.util.module_from_spec(own)
+        own.loader.exec_module(module)
+        sys.modules.pop(full, None)  # so that the package, once it is imported, finds it by itself
+        return module
+    return importlib.import_module(full)
 
 
 @functools.cache
