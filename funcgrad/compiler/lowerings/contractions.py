@@ -29,9 +29,11 @@ Labels: TypeAlias = tuple[Label, ...]
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
-# From so many products on, BLAS is faster than a nest: for one matrix of a stack, and for a matrix and a vector.
-_WORTH_MATRIX = 30_000
-_WORTH_VECTOR = 20_000
+# From so many products of numbers on, a matrix product of a stack is BLAS's: below, its gain of a tenth of a
+# microsecond is not worth loading it. Products of few numbers each are bound by memory, and nests fuse.
+_WORTH_MATRIX, _LEAST_INNER = 8_000, 4
+# The same for a matrix and a vector, where sums run along rows; across rows nests are as fast.
+_WORTH_VECTOR = 8_000
 
 
 # One operand ---------------------------------------------------------------------------------------------------------
@@ -146,7 +148,13 @@ def _by_blas(
     right = tuple(label for label in out if label in labels2 and label not in stack)
     size = partial(_size, sizes=sizes)
     n, k, m = size(left), size(inner), size(right)
-    if n * k * m < (_WORTH_MATRIX if min(n, m) > 1 else _WORTH_VECTOR) or max(n, m) == 1:
+    if max(n, m) == 1 or k < _LEAST_INNER:
+        return None
+    if min(n, m) == 1:
+        sums_along_rows = _runs_along(*((x2, labels2) if n == 1 else (x1, labels1)), inner)
+        if not sums_along_rows or n * k * m < _WORTH_VECTOR:
+            return None
+    elif n * k * m < _WORTH_MATRIX:
         return None
     if not runtime.is_available(blas.routine(ELEMENTS[dtype], "gemm")):
         return None
@@ -165,6 +173,15 @@ def _by_blas(
         return y
     places = [out.index(label) for label in order]
     return moved(y, tuple(sizes[label] for label in out), lambda index: tuple(index[place] for place in places))
+
+
+def _runs_along(x: Tensor, labels: Labels, inner: Labels) -> bool:
+    """Whether neighbours in memory differ in a label that is summed over."""
+    if x.buffer is None:
+        return labels[-1] in inner
+    axes = [axis for axis, n in enumerate(x.shape) if n > 1]
+    nearest = min(axes, key=lambda axis: abs(x.strides[axis]), default=-1)
+    return labels[nearest] in inner
 
 
 def _size(labels: Labels, sizes: dict[Label, int]) -> int:
