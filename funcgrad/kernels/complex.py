@@ -5,12 +5,15 @@ Products, quotients and the like are NumPy's formulas, so that they round, and o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from funcgrad.kernels.assembly import F32, F64, Builder, Element, Value, fabs, select
+from funcgrad.kernels.math import exponential, trigonometric
+from funcgrad.kernels.math.arithmetic import INF
 from funcgrad.kernels.math.powers import hypot
 
 COMPLEX = Element("complex", "", "c", 0)
@@ -131,14 +134,33 @@ def reciprocal(x: Complex) -> Complex:
     return Complex(select(tall, part, one), -select(tall, one, part))
 
 
+def exp(x: Complex) -> Complex:
+    """e^re (cos im + i sin im); where e^re alone overflows, in two steps. Special values are those of C."""
+    large = x.re > _LARGE[x.re.element]
+    lift = float(_LARGE[x.re.element])
+    size = exponential.exp(select(large, x.re - lift, x.re))
+    more = select(large, x.re.like(math.exp(lift)), x.re.like(1.0))
+    level = x.im.equals(0.0)
+    re = size * select(level, more, trigonometric.cos(x.im) * more)
+    im = select(level, x.im, size * (trigonometric.sin(x.im) * more))
+    # Without a direction: nothing is left of e^-inf, and e^inf is infinite.
+    turning = ~(fabs(x.im) < INF)
+    vanishing, growing = turning & x.re.equals(-INF), turning & x.re.equals(INF)
+    return Complex(select(vanishing, 0.0, select(growing, INF, re)), select(vanishing, 0.0, im))
+
+
+# From where e^x is taken in two steps.
+_LARGE = {F64: 709.0, F32: 88.0}
+
+
 def is_inf(x: Complex) -> Value:
     """Whether either part is infinite."""
-    return fabs(x.re).equals(float("inf")) | fabs(x.im).equals(float("inf"))
+    return fabs(x.re).equals(INF) | fabs(x.im).equals(INF)
 
 
 def is_finite(x: Complex) -> Value:
     """Whether neither part is infinite or NaN."""
-    return (fabs(x.re) < float("inf")) & (fabs(x.im) < float("inf"))
+    return (fabs(x.re) < INF) & (fabs(x.im) < INF)
 
 
 def is_true(x: Complex) -> Value:

@@ -11,13 +11,20 @@ from funcgrad.compiler.lowerings.elementwise import LIBRARY, dtypes_of, elements
 from funcgrad.compiler.scalars import select
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
+from funcgrad.kernels import complex
 from funcgrad.kernels.assembly import Value
+from funcgrad.kernels.complex import Complex
 from funcgrad.kernels.math.exponential import exp, exp2, expm1
 from funcgrad.kernels.math.logarithm import log, log1p, log2, log10, softplus
 from funcgrad.primitives import exponential
 
 _LN2 = 0.6931471805599453
 _LOG2_E = 1.4426950408889634
+
+
+def _exp(x: Any) -> Any:
+    """e^x of floating and complex numbers."""
+    return complex.exp(x) if type(x) is Complex else exp(x)
 
 
 def logaddexp(x1: Value, x2: Value) -> Value:
@@ -45,7 +52,7 @@ def logaddexp_share(x1: Value, x2: Value) -> Value:
     return 1.0 / (1.0 + exp(select(x1.equals(x2), x1.like(0.0), x2 - x1)))
 
 
-pointwise(exponential.exp_p, np.exp, exp, LIBRARY)
+pointwise(exponential.exp_p, np.exp, _exp, LIBRARY, kinds="fc")
 pointwise(exponential.exp2_p, np.exp2, exp2, LIBRARY)
 pointwise(exponential.expm1_p, np.expm1, expm1, LIBRARY)
 pointwise(exponential.log_p, np.log, log, LIBRARY)

@@ -197,6 +197,7 @@ def test_binary_complex_special_values_equal_numpy(f: Function, dtype: Any) -> N
         arithmetic.absolute,
         powers.square,
         powers.reciprocal,
+        exponential.exp,
         comparison.isnan,
         comparison.isinf,
         comparison.isfinite,
@@ -267,3 +268,23 @@ def test_python_numbers_as_arguments_raise_what_python_raises() -> None:
         np.testing.assert_array_equal(small(np.arange(3, dtype=np.int8), 5), [5, 6, 7])
     with pytest.raises(OverflowError):
         small(np.arange(3, dtype=np.int8), 300)
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+def test_complex_sums_and_moves_equal_numpy(dtype: Any) -> None:
+    rng = np.random.default_rng(5)
+    z = (rng.normal(size=(7, 13)) + 1j * rng.normal(size=(7, 13))).astype(dtype)
+    i = np.array([0, -1, 3, 3])
+
+    def f(z: Any, i: Any) -> Any:
+        moved = np.concatenate([z[i].T[::-1], np.roll(z, 2, 1)[:4].T * 2.0], 1)
+        return z.sum(), z.sum(0), moved, np.exp(1j * z.real).sum(1), np.where(z.imag > 0, z, 0).conj(), abs(z) ** 2
+
+    with np.errstate(all="ignore"):
+        expected = f(z, i)
+        program, call = compiled(f, z, i)
+    assert not program.fallbacks
+    for y, x in zip(call(z, i), expected, strict=True):
+        assert y.dtype == x.dtype
+        tolerance = 50 * np.finfo(dtype).eps
+        np.testing.assert_allclose(y, x, rtol=tolerance, atol=tolerance * np.max(np.abs(x)))
