@@ -6,6 +6,7 @@ NumPy's, stored by rows, is Fortran's transpose of it: c = a b is computed as c^
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -181,7 +182,7 @@ def product(
 
         for_each(scope, stack, (x1, x2, y), body)
 
-    return Call("gemm", buffers((x1, x2)), buffers((y,)), emit)
+    return Call("gemm", buffers((x1, x2)), buffers((y,)), emit, math.prod(stack) * n * k * m)
 
 
 def vector_product(
@@ -224,4 +225,4 @@ def vector_product(
 
         for_each(scope, stack, (x, v, y), body)
 
-    return Call("gemv", buffers((x, v)), buffers((y,)), emit)
+    return Call("gemv", buffers((x, v)), buffers((y,)), emit, math.prod(stack) * rows * columns)

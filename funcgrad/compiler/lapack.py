@@ -45,7 +45,8 @@ def _step(
 
         for_each(scope, stack, tensors, body)
 
-    return Call(name, buffers(inputs), buffers(results), emit)
+    operations = inputs[0].size * inputs[0].shape[-1]
+    return Call(name, buffers(inputs), buffers(results), emit, operations)
 
 
 def factor(stack: Sequence[int], x: Tensor, pivots: Tensor, status: Tensor | None) -> Call:

@@ -211,20 +211,25 @@ class Call(Step):
     """A call of a native function.
 
     Attributes:
-        symbol: Its name, resolved by the runtime.
-        arguments: Buffers as pointers (with an offset in elements), and Python integers and floats, which are passed
-            by reference as Fortran has it where `by_reference`.
+        text: Its name in print.
         inputs: Buffers that it reads.
         outputs: Buffers that it writes.
-        emit: `(emitter, step)` writes the instructions.
+        emit: `(emitter, scope, step)` writes the instructions.
+        operations: About how many it takes.
     """
 
-    __slots__ = ("emit", "inputs", "outputs", "text")
+    __slots__ = ("emit", "inputs", "operations", "outputs", "text")
 
     def __init__(
-        self, text: str, inputs: Sequence[Buffer], outputs: Sequence[Buffer], emit: Callable[..., None]
+        self,
+        text: str,
+        inputs: Sequence[Buffer],
+        outputs: Sequence[Buffer],
+        emit: Callable[..., None],
+        operations: int = 0,
     ) -> None:
         self.text = text
+        self.operations = operations
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.emit = emit

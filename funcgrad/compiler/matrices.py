@@ -1,4 +1,4 @@
-"""Linear algebra of a few elements: elimination and cofactors as scalar expressions, for matrices up to 4 by 4."""
+"""Linear algebra of a few elements: elimination and cofactors as scalar expressions."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 from funcgrad.compiler import cache, entry, lowerings, native, runtime
 from funcgrad.compiler.emission import ProgramEmitter
 from funcgrad.compiler.fusion import Fusion, drop_dead
-from funcgrad.compiler.loops import Nest, Step, program_text
+from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts, program_text
 from funcgrad.compiler.lowering import Lowering
 from funcgrad.compiler.planning import plan_workspace, write_out_small
 from funcgrad.compiler.simplify import simplified
@@ -58,8 +58,7 @@ class Program:
         return self._module + entry.entry_text(arguments, results, self.workspace, release_gil=self._is_long())
 
     def _is_long(self) -> bool:
-        work = sum(step.points for step in self.steps if type(step) is Nest)
-        return work > _LONG
+        return _operations(self.steps) > _LONG
 
     def compile(self) -> Executable:
         """Native code, from disk if it is there."""
@@ -73,6 +72,19 @@ class Program:
         if name is not None:
             cache.write(name, {"steps": len(steps)}, code)
         return Executable(native.load(code), steps, self.fallbacks, "compiler")
+
+
+def _operations(steps: Sequence[Step]) -> int:
+    """About how many operations steps take; of loops without a known end, a thousand rounds."""
+    total = 0
+    for step in steps:
+        if type(step) is Nest:
+            total += step.points
+        elif type(step) is Call:
+            total += step.operations
+        rounds = 1 if type(step) is not Loop else 1000 if step.count is None else step.count
+        total += rounds * sum(_operations(inner) for inner in parts(step))
+    return total
 
 
 def executable(jaxpr: Jaxpr) -> Executable:

@@ -48,7 +48,7 @@ def recurrence(xs: Sequence[Tensor], y: Tensor, start: Any, body: Body, exclusiv
 
         for_each(scope, stack, tensors, rows)
 
-    return Call("recurrence", buffers(xs), buffers((y,)), emit)
+    return Call("recurrence", buffers(xs), buffers((y,)), emit, y.size)
 
 
 def _place(scope: Scope, x: Tensor, pointer: str, number: Value) -> str:

@@ -11,11 +11,11 @@ from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import BOOL, Apply, Constant, Counter, Expression
 from funcgrad.compiler.lowering import Lowering, cast, lowers
 from funcgrad.compiler.lowerings.linalg import (
-    SMALL,
     Formulas,
     by_columns,
     elements_of,
     has,
+    is_small,
     status_of,
     stored_operand,
     succeeded,
@@ -47,11 +47,11 @@ _INDEFINITE = "Matrix is not positive definite"
 
 @lowers(decompositions.cholesky_p)
 def _cholesky(lowering: Lowering, eqn: Equation, x: Tensor, upper: bool) -> Any:
-    aval, n = eqn.outputs[0].aval, x.shape[-1]
+    aval = eqn.outputs[0].aval
     if aval.dtype not in _FLOATS or not aval.size:
         return NotImplemented
     lower = swapped(x) if upper else x
-    if n <= SMALL:
+    if is_small(x):
         y = _cholesky_small(lowering, lower, aval.dtype)
     elif has(aval.dtype, "potrf"):
         y = _cholesky_large(lowering, lower, aval.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -25,8 +26,10 @@ from funcgrad.primitives import linalg
 Dtype: TypeAlias = np.dtype[Any]
 Shape: TypeAlias = tuple[int, ...]
 
-# Up to this size matrices are eliminated element by element.
-SMALL = 4
+# Up to this size matrices are eliminated element by element, those of a large stack in vectors; LAPACK takes 15 times
+# as long for many, 5 times for one. Code for larger ones takes long to compile. Cofactors are sums of products.
+_SMALL, _SMALL_OF_MANY, _MANY = 5, 6, 16
+_MOST_COFACTORS = 4
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 _INT32 = np.dtype(np.int32)
 _SINGULAR = "Singular matrix"
@@ -39,6 +42,11 @@ def elements_of(x: Tensor, stack: tuple[Index, ...], dtype: Dtype) -> Elements:
     """The elements of one matrix of a stack."""
     rows, columns = x.shape[-2:]
     return [[cast(x.at((*stack, Affine(i), Affine(j))), dtype) for j in range(columns)] for i in range(rows)]
+
+
+def is_small(x: Tensor) -> bool:
+    """Whether matrices are eliminated element by element."""
+    return x.shape[-1] <= (_SMALL_OF_MANY if math.prod(x.shape[:-2]) >= _MANY else _SMALL)
 
 
 def stored_operand(lowering: Lowering, x: Tensor) -> Tensor:
@@ -153,7 +161,7 @@ def _inv(lowering: Lowering, eqn: Equation, x: Tensor, invertible: bool) -> Any:
         return NotImplemented
     if aval.size == 0:
         return lowering.fusion.buffer(aval.shape, aval.dtype)
-    if n <= SMALL:
+    if is_small(x):
         x = stored_operand(lowering, x)
         formulas = Formulas(lowering, x.shape[:-2])
         factors = lower_upper(elements_of(x, formulas.stack, aval.dtype))
@@ -188,12 +196,12 @@ def _nan_where_singular(x: Tensor, status: Tensor) -> Tensor:
 
 @lowers(linalg.solve_p)
 def _solve(lowering: Lowering, eqn: Equation, a: Tensor, b: Tensor) -> Any:
-    aval, n = eqn.outputs[0].aval, a.shape[-1]
+    aval = eqn.outputs[0].aval
     if aval.dtype not in _FLOATS:
         return NotImplemented
     if aval.size == 0:
         return NotImplemented if a.size else lowering.fusion.buffer(aval.shape, aval.dtype)
-    if n <= SMALL:
+    if is_small(a):
         return _solve_small(lowering, a, b, aval.dtype)
     if not has(aval.dtype, "getrf", "getrs"):
         return NotImplemented
@@ -255,7 +263,7 @@ def _slogdet(lowering: Lowering, eqn: Equation, x: Tensor) -> Any:
     aval = eqn.outputs[0].aval
     if aval.dtype not in _FLOATS:
         return NotImplemented
-    if x.shape[-1] and aval.size and x.shape[-1] <= SMALL:
+    if x.shape[-1] and aval.size and is_small(x):
         return _slogdet_small(lowering, x, aval.dtype)
     if not x.size or not has(aval.dtype, "getrf"):
         return NotImplemented
@@ -305,7 +313,7 @@ def _det(lowering: Lowering, eqn: Equation, x: Tensor) -> Any:
     dtype = aval.dtype
     if dtype not in _FLOATS or not x.size or not has(dtype, "getrf"):
         return NotImplemented
-    if x.shape[-1] > SMALL:
+    if not is_small(x):
         signs, logarithms = _slogdet_large(lowering, x, dtype)
         return mapped(lambda s, x: select(s.equals(0.0), s, s * exp(x)), 13.0, dtype, signs, logarithms)
     x = stored_operand(lowering, x)
@@ -324,7 +332,7 @@ def _det(lowering: Lowering, eqn: Equation, x: Tensor) -> Any:
 def _polynomials(lowering: Lowering, eqn: Equation, xs: Sequence[Tensor], function: Callable[..., Elements]) -> Any:
     """Polynomials of the elements of small matrices."""
     aval, n = eqn.outputs[0].aval, xs[0].shape[-1]
-    if aval.dtype not in _FLOATS or not 0 < n <= SMALL or not aval.size:
+    if aval.dtype not in _FLOATS or not 0 < n <= _MOST_COFACTORS or not aval.size:
         return NotImplemented
     operands = [stored_operand(lowering, x) for x in xs]
     formulas = Formulas(lowering, aval.shape[:-2])
