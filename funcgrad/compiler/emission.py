@@ -23,6 +23,8 @@ attributes #0 = { alwaysinline nounwind willreturn memory(none) "prefer-vector-w
 attributes #1 = { noinline nounwind "prefer-vector-width"="512" }
 attributes #2 = { nounwind "prefer-vector-width"="512" }
 """
+# Large nests of one function: many functions cost LLVM more time than their lines, and so do very large ones.
+_NESTS = 16
 # Rounds of a loop between two looks for Ctrl-C; a power of two.
 _ROUNDS = 4096
 # The status of a program that NumPy is to evaluate in its place.
@@ -138,10 +140,16 @@ class ProgramEmitter:
         self.module.functions[name] = scope.text(head, "#2", end)
 
     def steps(self, steps: Sequence[Step], scope: Scope) -> None:
-        """Emit steps one after the other."""
+        """Emit steps one after the other; large nests that follow each other share a function."""
+        waiting: list[Nest] = []
         for step in steps:
+            if type(step) is Nest and not step.inline:
+                waiting.append(step)
+                continue
+            self.nests(waiting, scope)
+            waiting.clear()
             if type(step) is Nest:
-                self.nest(step, scope)
+                NestEmitter(scope, step, self.vector_bits).emit()
             elif type(step) is Check:
                 self.check(step, scope)
             elif type(step) is Call:
@@ -154,24 +162,24 @@ class ProgramEmitter:
                 self.choice(step, scope)
             else:
                 raise TypeError(f"no such step: {step!r}")
+        self.nests(waiting, scope)
 
-    def nest(self, nest: Nest, scope: Scope) -> None:
-        """Emit a nest in place, if it is small, or as a function and the call of it."""
-        if nest.inline:
-            NestEmitter(scope, nest, self.vector_bits).emit()
-            return
-        self.number += 1
-        symbol = f"nest{self.number}"
-        outer = {axis: Value(None, f"%t{-1 - axis}", I64, 1) for axis in scope.outer}  # type: ignore[arg-type]
-        inner = Scope(self.module, self.globals, outer)
-        for value in outer.values():
-            value.builder = inner.builder
-        NestEmitter(inner, nest, self.vector_bits).emit()
-        parameters = "".join([f", i64 {value.text}" for value in outer.values()])
-        arguments = "".join([f", i64 {value.text}" for value in scope.outer.values()])
-        head = f"define internal void @{symbol}({PARAMETERS}{parameters})"
-        self.module.functions[symbol] = inner.text(head, "#1", "ret void")
-        scope.builder.do(f"call void @{symbol}({ARGUMENTS}{arguments})")
+    def nests(self, nests: Sequence[Nest], scope: Scope) -> None:
+        """Emit nests as functions, some to each, and the calls of them."""
+        for start in range(0, len(nests), _NESTS):
+            self.number += 1
+            symbol = f"nests{self.number}"
+            outer = {axis: Value(None, f"%t{-1 - axis}", I64, 1) for axis in scope.outer}  # type: ignore[arg-type]
+            inner = Scope(self.module, self.globals, outer)
+            for value in outer.values():
+                value.builder = inner.builder
+            for nest in nests[start : start + _NESTS]:
+                NestEmitter(inner, nest, self.vector_bits).emit()
+            parameters = "".join([f", i64 {value.text}" for value in outer.values()])
+            arguments = "".join([f", i64 {value.text}" for value in scope.outer.values()])
+            head = f"define internal void @{symbol}({PARAMETERS}{parameters})"
+            self.module.functions[symbol] = inner.text(head, "#1", "ret void")
+            scope.builder.do(f"call void @{symbol}({ARGUMENTS}{arguments})")
 
     def loop(self, step: Loop, scope: Scope) -> None:
         """Emit a loop in place; long ones ask now and then whether Ctrl-C was pressed."""

@@ -188,8 +188,9 @@ class NestEmitter:
             done += whole * self.width
         if done < extent:
             self.mask = self._mask(extent - done)
+            self.builder.cold = done > 0
             self._loop(level, done, 1, self.width)
-            self.mask = None
+            self.mask, self.builder.cold = None, False
 
     def _most_copies(self, extent: int) -> int:
         """How many vectors to take at once."""

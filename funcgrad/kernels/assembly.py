@@ -239,20 +239,26 @@ def _conversion(source: Element, target: Element) -> str | None:
     return "sext" if source.kind == "i" else "zext"
 
 
+# Lines of kernels that are inlined in a module; beyond that they are called, so that modules compile in time.
+_MOST_INLINED = 2000
+
+
 class Builder:
     """The body of one function under construction, in a module.
 
     Attributes:
         module: Where functions and declarations are that the body asks for.
         lines: The instructions so far.
+        cold: Whether what is appended now runs seldom, so that kernels are better called than inlined.
     """
 
-    __slots__ = ("_constants", "_labels", "_names", "block", "lines", "module")
+    __slots__ = ("_constants", "_labels", "_names", "block", "cold", "lines", "module")
 
     def __init__(self, module: Module) -> None:
         self.module = module
         self.lines: list[str] = []
         self.block = "entry"
+        self.cold = False
         self._names = 0
         self._labels = 0
         self._constants: dict[tuple[Any, ...], Value] = {}
@@ -262,6 +268,13 @@ class Builder:
         name = self.name()
         self.lines.append(f"  {name} = {instruction}")
         return Value(self, name, element, width)
+
+    def may_inline(self, lines: int) -> bool:
+        """Whether a kernel of so many lines is to be inlined here: neither in seldom code nor in a huge module."""
+        if self.cold or self.module.inlined + lines > _MOST_INLINED:
+            return False
+        self.module.inlined += lines
+        return True
 
     def do(self, instruction: str) -> None:
         """Append an instruction without a result."""
@@ -330,11 +343,12 @@ class Builder:
 class Module:
     """A module under construction: functions by name, in the order in which they were asked for."""
 
-    __slots__ = ("declarations", "functions")
+    __slots__ = ("declarations", "functions", "inlined")
 
     def __init__(self) -> None:
         self.declarations: dict[str, None] = {}
         self.functions: dict[str, str] = {}
+        self.inlined = 0
 
     def declare(self, declaration: str) -> None:
         """Ask for a declaration, once."""
@@ -431,7 +445,9 @@ class Kernel:
         symbol = self.require(x.builder.module, x.element, x.width, len(xs))
         result = self.results(x.element)
         operands = ", ".join([f"{value.type} {value.text}" for value in values])
-        return x.builder.emit(f"call {result.of_width(x.width)} @{symbol}({operands})", result, x.width)
+        inlined = x.builder.may_inline(x.builder.module.functions[symbol].count("\n"))
+        call = f"call {result.of_width(x.width)} @{symbol}({operands}){'' if inlined else ' noinline'}"
+        return x.builder.emit(call, result, x.width)
 
     def require(self, module: Module, element: Element, width: int, count: int) -> str:
         """The name of the function for an element and width, defined in a module."""
