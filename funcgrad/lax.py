@@ -1,7 +1,7 @@
 """Control flow and custom rules under the names and conventions of `jax.lax`."""
 
 from funcgrad.api.associative import associative_scan
-from funcgrad.api.branches import cond, select, switch
+from funcgrad.api.branches import cond, select, select_n, switch
 from funcgrad.api.implicit import custom_linear_solve, custom_root
 from funcgrad.api.loops import fori_loop, map, scan, while_loop
 from funcgrad.api.products import stop_gradient
@@ -15,6 +15,7 @@ __all__ = [
     "map",
     "scan",
     "select",
+    "select_n",
     "stop_gradient",
     "switch",
     "while_loop",

@@ -566,13 +566,11 @@ def test_while_under_vmap() -> None:
             x = x / 2
         return x
 
-    with message(TracedBranchError, TypeError, "vmap(model)", "a fixed number of steps, each x = np.where("):
+    with message(TracedBranchError, TypeError, "vmap(model)", "funcgrad.while_loop(cond_fun, body_fun, x)"):
         fg.vmap(model)(X)
 
     def stepped(x: Any) -> Any:
-        for _ in range(3):
-            x = np.where(x > 1, x / 2, x)
-        return x
+        return fg.while_loop(lambda x: x > 1, lambda x: x / 2, x)
 
     equal(fg.vmap(stepped)(X), np.ones(3))
     with message(TracedBranchError, TypeError, "eval_shape(model)", "eval_shape records the function once") as told:

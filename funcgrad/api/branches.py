@@ -1,4 +1,4 @@
-"""Branches: `cond`, `switch`, `select`."""
+"""Branches: `cond`, `switch`, `select`, `select_n`."""
 
 from __future__ import annotations
 
@@ -90,13 +90,35 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     return _choose("switch", index, branches, operands)
 
 
-def select(which: Any, *cases: Any) -> Any:
+def select(pred: Any, on_true: Any, on_false: Any) -> Any:
+    """Element by element one of two values; both are there already, unlike with `cond`.
+
+    Args:
+        pred: Truth values: one for all elements, or an array of the values' shape.
+        on_true: A tree of arrays.
+        on_false: Another of the same tree, shapes and dtypes.
+
+    Returns:
+        A tree like each of the two.
+
+    Raises:
+        ArgumentError: (a ValueError) pred is of no truth values.
+
+    Example:
+        >>> import numpy as np
+        >>> select(np.array([True, False]), np.ones(2), np.zeros(2))
+        array([1., 0.])
+    """
+    return _select("select", pred, (on_false, on_true), "b")
+
+
+def select_n(which: Any, *cases: Any) -> Any:
     """Element by element the case that `which` numbers.
 
     Args:
         which: Truth values, for two cases (the first where False), or integers from 0; one number for all elements, or
             an array of the cases' shape.
-        cases: Trees of arrays, all of the same tree and shapes.
+        cases: Trees of arrays, all of the same tree, shapes and dtypes.
 
     Returns:
         A tree like each of the cases.
@@ -106,16 +128,20 @@ def select(which: Any, *cases: Any) -> Any:
 
     Example:
         >>> import numpy as np
-        >>> select(np.array([True, False]), np.zeros(2), np.ones(2))
-        array([1., 0.])
+        >>> select_n(np.array([2, 0]), np.zeros(2), np.ones(2), np.full(2, 5.0))
+        array([5., 0.])
     """
+    return _select("select_n", which, cases, "biu")
+
+
+def _select(construct: str, which: Any, cases: Sequence[Any], kinds: str) -> Any:
     aval = get_aval(which)
-    if not cases or aval.dtype.kind not in "biu" or (aval.dtype.kind == "b" and len(cases) > 2):
+    if not cases or aval.dtype.kind not in kinds or (aval.dtype.kind == "b" and len(cases) > 2):
         raise ArgumentError(
             message(
-                f"select got {len(cases)} cases and {aval!r} to choose by.",
+                f"{construct} got {len(cases)} cases and {aval!r} to choose by.",
                 where=caller(),
-                fix="truth values for two cases, integers for any number of them.",
+                fix="truth values for two cases" + ("." if kinds == "b" else ", integers for any number of them."),
             )
         )
     chosen = cases[0]

@@ -266,6 +266,7 @@ cond_p = Primitive(
     batch=_cond_batch,
     inline=_cond_inline,
     vjp=_cond_vjp,
+    is_linear=lambda active: True,
     multiple_results=True,
 )
 

@@ -392,6 +392,7 @@ custom_p = Primitive(
     batch=_custom_batch,
     inline=_custom_inline,
     vjp=_custom_vjp,
+    is_linear=lambda active: True,
     multiple_results=True,
 )
 

@@ -60,7 +60,7 @@ def _prepare(jaxpr: Jaxpr) -> Runner:
     outs = "".join(f"{read(x)}, " for x in jaxpr.outputs)
     lines.append(f"    return ({outs})")
     exec(compile("\n".join(lines), __file__, "exec"), scope)
-    run = scope["run"]
+    run = scope.pop("run")  # no cycle of references: it goes when the jaxpr goes
     places = [eqn.place for eqn in jaxpr.equations]
 
     def runner(*args: Any) -> tuple[Any, ...]:

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcgrad.control.derived import Closed, closed, derived, picked, restricted, settled
+from funcgrad.control.derived import Closed, closed, derived, picked, settled, valued
 from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.running import prepared
 from funcgrad.control.splitting import Split, grouped, split_body, spread, transposed_body
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.errors import LinearityError
+from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.jaxpr import Jaxpr, Var
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.primitives.structural import broadcast_to, moveaxis
@@ -171,30 +171,34 @@ def transpose_scan(cts: Sequence[Any], xs: Sequence[Any], active: tuple[bool, ..
     """
     num_consts, num_carry = params["num_consts"], params["num_carry"]
     split = split_body(params["jaxpr"], active, num_consts, num_carry)
-    known, count = split.known.jaxpr, len(params["jaxpr"].outputs)
-    wanted = [x for x, yes in zip(known.outputs[:num_carry], split.active[num_consts:], strict=False) if not yes]
+    _check_linear(params["jaxpr"], split.active)
+    known, count = split.known, len(params["jaxpr"].outputs)
+    xs = list(map(valued, xs))
     stacked: Sequence[Any] = ()
-    offset = len(split.known.values)
-    full_active = (*(False,) * offset, *split.active)
-    if len(known.outputs) > count:
-        rest = restricted(known, known.inputs, [*wanted, *known.outputs[count:]])
-        _check_known(rest, full_active)
-        rest = Jaxpr(
-            [v for v, yes in zip(rest.inputs, full_active, strict=True) if not yes], (), rest.equations, rest.outputs
-        )
-        operands = [x for x, yes in zip([*split.known.values, *xs], full_active, strict=True) if not yes]
-        consts = sum(not yes for yes in full_active[: offset + num_consts])
-        carry = len(wanted)
-        stacked = bind(scan_p, *operands, **{**params, "jaxpr": rest, "num_consts": consts, "num_carry": carry})[carry:]
+    if len(known.jaxpr.outputs) > count:
+        augmented = {**params, "jaxpr": known.jaxpr, "num_consts": len(known.values) + num_consts}
+        stacked = bind(scan_p, *known.values, *xs, **augmented)[count:]
     residuals = split.residuals(xs, stacked, num_consts)
     full = _pull(split, residuals, picked(cts, split.result_active), Steps(params["length"], params["reverse"]))
     return picked(spread(full, split.active), active)
 
 
-def _check_known(jaxpr: Jaxpr, active: Sequence[bool]) -> None:
-    used = {x for eqn in jaxpr.equations for x in eqn.inputs if isinstance(x, Var)} | set(jaxpr.outputs)
-    if any(v in used for v in picked(jaxpr.inputs, active)):
-        raise LinearityError("a scan is not linear in the operands whose cotangents are asked for")
+def _check_linear(jaxpr: Jaxpr, active: Sequence[bool]) -> None:
+    moving = set(picked(jaxpr.inputs, active))
+    for eqn in jaxpr.equations:
+        places = [i for i, x in enumerate(eqn.inputs) if isinstance(x, Var) and x in moving]
+        if not places or not eqn.primitive.differentiable:
+            continue
+        if not eqn.primitive.is_linear(places):
+            raise LinearityError(
+                message(
+                    "a loop is to be transposed that is not linear.",
+                    value=f"`{eqn.primitive.name}` is not linear in its traced operands",
+                    where=eqn.source,
+                    fix="funcgrad.linearize(f, x) gives the linear part at a point; funcgrad.vjp its transpose.",
+                )
+            )
+        moving.update(eqn.outputs)
 
 
 def _scan_vjp(cts: Sequence[Any], ys: Any, xs: Sequence[Any], ids: Sequence[int | None], params: Params) -> list[Any]:
@@ -277,6 +281,7 @@ scan_p = Primitive(
     batch=_scan_batch,
     inline=_scan_inline,
     vjp=_scan_vjp,
+    is_linear=lambda active: True,  # its body is looked at when it is transposed
     multiple_results=True,
 )
 

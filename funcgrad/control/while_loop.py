@@ -291,60 +291,73 @@ def _transpose_abstract(*xs: ShapedArray, first: tuple[bool, ...], **params: Any
     return tuple([tangent_aval(x) for x in picked([*operands.consts, *operands.carry], first)])
 
 
+class _Pullback:
+    """A pullback's own derivatives: see the module's docstring.
+
+    Args:
+        args: Operands of `while_transpose`.
+        active: Which of them have a derivative.
+        first: Of which of the loop's consts and carried values it gives the cotangents.
+    """
+
+    def __init__(self, args: Sequence[Any], active: Sequence[bool], params: Params, first: tuple[bool, ...]) -> None:
+        self.xs, moving = _by_kind(args, params), _by_kind(active, params)
+        self.active, self.params, self.first = active, params, first
+        self.moving = (*moving.consts, *moving.carry)
+        self.moving_cts = moving.cts
+        self.idle = [None] * sum(moving.cond_consts)
+        num_consts = len(self.xs.consts)
+        self.chosen = active_carry(params["body_jaxpr"], first, num_consts, len(self.xs.carry))[num_consts:]
+
+    def push(self, tangents: Sequence[Any]) -> Sequence[Any]:
+        """The tangents of the results, given those of the active operands."""
+        skipped = len(self.xs.cond_consts)
+        x_dots, ct_dots = grouped(spread(tangents, self.active)[skipped:], len(self.moving))
+        return self._second(x_dots, self.moving, spread(ct_dots, self.chosen), self.first)
+
+    def pull(self, w: Sequence[Any]) -> list[Any]:
+        """The cotangents of the active operands, given those of the results."""
+        x_dots = spread(w, self.first)
+        x_cts: Sequence[Any] = ()
+        if any(self.moving):
+            x_cts = self._second(x_dots, self.first, [None] * len(self.chosen), self.moving)
+        cts = _push(self.xs, x_dots, self.params, self.first)
+        return [*self.idle, *x_cts, *picked(picked(cts, self.chosen), self.moving_cts)]
+
+    def _second(
+        self, x_dots: Sequence[Any], active: tuple[bool, ...], cts: Sequence[Any], wanted: tuple[bool, ...]
+    ) -> Sequence[Any]:
+        """T_G((x, x_dots), (cts, ct)), the part of x that is wanted."""
+        xs, pairs = self.xs, _pairs(self.params, active)
+        operands = _by_kind(pairs.operands(xs, x_dots), pairs.params)
+        num_consts = len(xs.consts)
+        all_cts = [*cts, *picked(spread(xs.cts, self.chosen), pairs.active[num_consts:])]
+        of_consts = [*(False,) * len(pairs.values), *wanted[:num_consts]]
+        of_consts += [False] * (len(operands.consts) - len(of_consts))
+        of_carry = [*wanted[num_consts:], *(False,) * (len(operands.carry) - len(xs.carry))]
+        return _pull(operands, all_cts, pairs.params, (*of_consts, *of_carry))
+
+
 def _transpose_inline(*args: Any, first: tuple[bool, ...], **params: Any) -> Any:
-    """A pullback whose derivative is wanted: see the module's docstring."""
+    """A pullback whose derivative is wanted."""
     lowered = Lowered(args)
     if not any(lowered.active):
         return bind(while_transpose_p, *lowered.values, **params, first=first)
-    xs, moving = _by_kind(lowered.values, params), _by_kind(lowered.active, params)
-    inner = (*moving.consts, *moving.carry)
-    num_carry, skipped = len(xs.carry), len(xs.cond_consts)
-    chosen = active_carry(params["body_jaxpr"], first, len(xs.consts), num_carry)[len(xs.consts) :]
-    idle = [None] * sum(moving.cond_consts)
-
-    def push(tangents: Sequence[Any]) -> Sequence[Any]:
-        x_dots, ct_dots = grouped(spread(tangents, lowered.active)[skipped:], len(inner))
-        return _second(x_dots, inner, spread(ct_dots, chosen), spread(xs.cts, chosen), first)
-
-    def pull(w: Sequence[Any]) -> list[Any]:
-        x_dots = spread(w, first)
-        x_cts = _second(x_dots, first, [None] * num_carry, spread(xs.cts, chosen), inner)
-        return [*idle, *x_cts, *picked(picked(_push(xs, x_dots, params, first), chosen), moving.cts)]
-
-    def _second(
-        x_dots: Sequence[Any],
-        active: tuple[bool, ...],
-        cts: Sequence[Any],
-        dot_cts: Sequence[Any],
-        wanted: tuple[bool, ...],
-    ) -> Sequence[Any]:
-        """T_G((x, x_dots), (cts, dot_cts)), the part of x."""
-        pairs = _pairs(params, active)
-        operands = _by_kind(pairs.operands(xs, x_dots), pairs.params)
-        all_cts = [*cts, *picked(dot_cts, pairs.active[len(xs.consts) :])]
-        num_consts, values = len(xs.consts), len(pairs.values)
-        of_consts = [*(False,) * values, *wanted[:num_consts]]
-        of_consts += [False] * (len(operands.consts) - len(of_consts))
-        of_carry = [*wanted[num_consts:]]
-        of_carry += [False] * (len(operands.carry) - num_carry)
-        return _pull(operands, all_cts, pairs.params, (*of_consts, *of_carry))
-
+    derivative = _Pullback(list(map(valued, lowered.values)), lowered.active, params, first)
     if lowered.recording.abstract:
         results: Sequence[Any] = _transpose_abstract(*map(get_aval, lowered.values), **params, first=first)
     else:
         results = bind(while_transpose_p, *lowered.values, **params, first=first)
-    return lowered.record(_while_equation, results, push, pull)
+    return lowered.record(_while_equation, results, derivative.push, derivative.pull)
 
 
 def _transpose_vjp(
     ws: Sequence[Any], ys: Any, xs: Sequence[Any], ids: Sequence[int | None], params: Params
 ) -> list[Any]:
-    # In a recording without values this is linear in the cotangents, and in nothing else.
+    # In a recording without values the pullback is linear in its operands without values.
     loop = {name: value for name, value in params.items() if name != "first"}
-    operands, first = _by_kind(xs, loop), params["first"]
-    carry = active_carry(loop["body_jaxpr"], first, len(operands.consts), len(operands.carry))[len(operands.consts) :]
-    cts = picked(_push(operands, spread(ws, first), loop, first), carry)
-    return [*(None,) * (len(xs) - len(cts)), *cts]
+    active = [number is not None for number in ids]
+    return spread(_Pullback(list(map(valued, xs)), active, loop, params["first"]).pull(ws), active)
 
 
 # Batching -------------------------------------------------------------------------------------------------------------
@@ -463,6 +476,7 @@ while_p = Primitive(
     batch=_while_batch,
     inline=_while_inline,
     vjp=_while_vjp,
+    is_linear=lambda active: True,
     multiple_results=True,
 )
 
@@ -473,6 +487,7 @@ while_transpose_p = Primitive(
     batch=_transpose_batch,
     inline=_transpose_inline,
     vjp=_transpose_vjp,
+    is_linear=lambda active: True,
     multiple_results=True,
 )
 

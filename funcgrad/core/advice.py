@@ -54,7 +54,8 @@ def is_subscript(source: Source | None) -> bool:
 def branch_fix(transformation: str, source: Source | None) -> str:
     """In place of a Python branch on a value that is not there."""
     function, text = callee(source), source.text if source else ""
-    fix = f"np.where({_predicate(source)}, a, b) element by element"
+    predicate = _predicate(source)
+    fix = f"np.where({predicate}, a, b) element by element, or funcgrad.cond({predicate}, f, g, x)"
     if function in ("max", "min"):
         fix = f"np.{function}imum(a, b) in place of {function}(a, b)"
     elif function == "bool":
@@ -62,7 +63,7 @@ def branch_fix(transformation: str, source: Source | None) -> str:
     elif isinstance(node := _parsed(source), ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
         fix = "np.where(np.any(x == v), a, b) in place of v in x"
     elif text.startswith("while "):
-        fix = "a fixed number of steps, each x = np.where(condition, new_x, x)"
+        fix = "funcgrad.while_loop(cond_fun, body_fun, x)"
     elif text.startswith("assert "):
         fix = "leave the assertion out, or assert it of the arguments or the results outside"
     return f"{fix}; or {_ROWS}." if transformation == "vmap" else f"{fix}."
