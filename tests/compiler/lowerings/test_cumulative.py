@@ -28,8 +28,10 @@ def numbers(shape: Any, dtype: Any = np.float64, seed: int = 0) -> Any:
     return (3 * x).astype(np.int64).astype(dtype) if np.dtype(dtype).kind in "iub" else x.astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int8, np.bool_])
-@pytest.mark.parametrize(("shape", "axis"), SHAPES)
+OTHERS = [((9, 12, 3), 1, np.float32), ((70,), 0, np.int8), ((5, 40), 1, np.bool_), ((40, 5), 0, np.int64)]
+
+
+@pytest.mark.parametrize(("shape", "axis", "dtype"), [*[(*pair, np.float64) for pair in SHAPES], *OTHERS])
 def test_running_sums_and_products_equal_numpy(shape: Any, axis: int, dtype: Any) -> None:
     def f(x: Any) -> Any:
         return [
@@ -42,8 +44,7 @@ def test_running_sums_and_products_equal_numpy(shape: Any, axis: int, dtype: Any
     assert_compiled_equals_eager(f, numbers(shape, dtype))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("shape", "axis"), SHAPES)
+@pytest.mark.parametrize(("shape", "axis", "dtype"), [*[(*pair, np.float64) for pair in SHAPES], OTHERS[0]])
 def test_recurrences_equal_numpy(shape: Any, axis: int, dtype: Any) -> None:
     def f(x: Any, b: Any) -> Any:
         return [
@@ -56,8 +57,9 @@ def test_recurrences_equal_numpy(shape: Any, axis: int, dtype: Any) -> None:
     assert_compiled_equals_eager(f, numbers(shape, dtype), numbers(shape, dtype, 1))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
-@pytest.mark.parametrize(("shape", "axis"), SHAPES)
+@pytest.mark.parametrize(
+    ("shape", "axis", "dtype"), [*[(*pair, np.float64) for pair in SHAPES], OTHERS[0], OTHERS[1], OTHERS[3]]
+)
 def test_running_extrema_and_their_runs_equal_numpy(shape: Any, axis: int, dtype: Any) -> None:
     def f(x: Any) -> Any:
         greatest = cumulative.cummax(x, axis)

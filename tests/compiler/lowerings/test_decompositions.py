@@ -24,9 +24,11 @@ def positive(stack: tuple[int, ...], n: int, dtype: Any) -> Any:
     return (x @ x + np.eye(n)).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("stack", STACKS)
+CASES: list[Any] = [(stack, n, np.float64) for stack in STACKS for n in SIZES]
+CASES += [((3, 2), 3, np.float32), ((), 40, np.float32)]
+
+
+@pytest.mark.parametrize(("stack", "n", "dtype"), CASES)
 def test_cholesky_factors_equal_numpy(stack: tuple[int, ...], n: int, dtype: Any) -> None:
     def f(x: Any) -> Any:
         return [decompositions.cholesky(x), decompositions.cholesky(x, upper=True)]
@@ -54,9 +56,9 @@ def test_indefinite_matrices_stop_the_program(n: int) -> None:
     np.testing.assert_array_equal(call(x)[0], np.linalg.cholesky(x))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("n", [1, 2, 5, 40])
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize(
+    ("stack", "n", "dtype"), [((), 1, np.float64), ((3, 2), 2, np.float64), ((), 40, np.float64), ((3,), 5, np.float32)]
+)
 def test_eigenvalues_and_vectors_equal_numpy(stack: tuple[int, ...], n: int, dtype: Any) -> None:
     def f(x: Any) -> Any:
         values, vectors = decompositions.eigh(x, "L")
