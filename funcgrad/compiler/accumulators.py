@@ -7,17 +7,47 @@ into a sum that keeps its rounding errors (Knuth's two-sum), so that the error d
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from funcgrad.compiler.indices import Affine
-from funcgrad.compiler.loops import Statement
+from funcgrad.compiler.indices import Affine, Expression, Index
+from funcgrad.compiler.loops import Buffer, Nest, Statement
 from funcgrad.compiler.ordering import kept_axes
-from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, Element, Value, fma, select
+from funcgrad.compiler.scope import Scope
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, Builder, Element, Value, fma, select
 
-if TYPE_CHECKING:
-    from funcgrad.compiler.nests import NestEmitter
+
+class Emitting(Protocol):
+    """What accumulators ask of the nest that is being emitted (`nests.NestEmitter`)."""
+
+    scope: Scope
+    builder: Builder
+    nest: Nest
+    order: tuple[int, ...]
+    position: dict[int, int]
+    depth: int
+    vector: int | None
+    width: int
+    copies: int
+    counters: dict[int, Value]
+    mask: Value | None
+
+    def value(self, x: Expression, copy: int = 0) -> Value:
+        """The value of an expression that has been computed."""
+
+    def splat(self, x: Value) -> Value:
+        """A scalar in all lanes."""
+
+    def product(self, x: Expression, copy: int) -> tuple[Value, Value] | None:
+        """The factors of an expression that is only summed."""
+
+    def load(self, buffer: Buffer, index: Index, copy: int) -> Value:
+        """An element, or a vector of them."""
+
+    def store(self, buffer: Buffer, index: Index, x: Value, copy: int) -> None:
+        """Store an element, or a vector of them."""
+
 
 # Additions into one partial sum before it is folded: as many as in NumPy's pairwise sum along the last axis; along the
 # others NumPy's errors grow with the length.
@@ -82,7 +112,7 @@ class Accumulator:
         level: Inside of how many loops its partial results are set up; -1 where they are kept in the buffer itself.
     """
 
-    def __init__(self, emitter: NestEmitter, statement: Statement) -> None:
+    def __init__(self, emitter: Emitting, statement: Statement) -> None:
         self.emitter = emitter
         self.statement = statement
         self.element = ELEMENTS[statement.buffer.dtype]

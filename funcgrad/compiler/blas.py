@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from funcgrad.compiler.loops import Buffer, Call
+from funcgrad.compiler.scope import Scope
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.kernels.assembly import ELEMENTS, F64, I64, Builder, Element, Module, Value, constant_text
-
-if TYPE_CHECKING:
-    from funcgrad.compiler.emission import Scope
 
 # Fortran's integers.
 MOST = 2**31 - 1

@@ -282,6 +282,3 @@ def _needed_steps(steps: Sequence[Step], needed: set[Buffer]) -> list[Step]:
         needed.update(step.reads())
         kept.append(step)
     return kept[::-1]
-
-
-__all__ = ["UPDATES", "Fusion", "drop_dead", "substitute"]

@@ -7,10 +7,9 @@ take either, and stay affine as long as they can.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from funcgrad.compiler.loops import Expression
+import numpy as np
 
 # A loop counter: its number, its coefficient and how far it counts.
 Term: TypeAlias = tuple[int, int, int]
@@ -63,7 +62,21 @@ def name(axis: int) -> str:
     return f"i{axis}" if axis >= 0 else f"t{-1 - axis}"
 
 
-Index: TypeAlias = "Affine | Expression"
+class Expression:
+    """A scalar at one point of a nest's domain; what it is made of, `loops.py` says.
+
+    Attributes:
+        dtype: Its NumPy dtype.
+        cost: About how many instructions it takes.
+    """
+
+    __slots__ = ("cost", "dtype")
+
+    dtype: np.dtype[Any]
+    cost: float
+
+
+Index: TypeAlias = Affine | Expression
 
 ZERO = Affine(0)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from funcgrad.compiler.blas import buffers, call, for_each, integer, letter, routine
 from funcgrad.compiler.loops import Call
+from funcgrad.compiler.scope import Scope
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.kernels.assembly import ELEMENTS
-
-if TYPE_CHECKING:
-    from funcgrad.compiler.emission import Scope
 
 # From the scope and pointers to the operands' parts, and to `info`: the pointers of one call.
 Arguments = Callable[["Scope", list[str], str], list[str]]

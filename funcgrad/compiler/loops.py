@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from funcgrad.compiler.indices import Affine, Index, name
+from funcgrad.compiler.indices import Expression as Expression
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -46,15 +47,6 @@ class Buffer:
     def nbytes(self) -> int:
         """Its size in bytes."""
         return self.size * self.dtype.itemsize
-
-
-class Expression:
-    """A scalar at one point of a nest's domain."""
-
-    __slots__ = ("cost", "dtype")
-
-    dtype: np.dtype[Any]
-    cost: float
 
 
 class Constant(Expression):

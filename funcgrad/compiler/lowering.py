@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from funcgrad.compiler.fusion import Fusion
-from funcgrad.compiler.indices import ZERO, Affine, strides_of
+from funcgrad.compiler.indices import ZERO, strides_of
 from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression, loads
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.compiler.scalars import Convert, ToComplex, logical_not
@@ -281,6 +281,3 @@ def _uses(jaxpr: Jaxpr) -> dict[Var, int]:
         if isinstance(x, Var):
             uses[x] = uses.get(x, 0) + 1
     return uses
-
-
-__all__ = ["RULES", "ZERO", "Affine", "Lowering", "cast", "lowers"]

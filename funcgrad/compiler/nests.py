@@ -7,19 +7,16 @@ The nest `for i<n: y[i] = exp(x[i] + s)` becomes, with vectors of eight,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from funcgrad.compiler import accumulators, ordering
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import UPDATES, Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement
 from funcgrad.compiler.scalars import add, multiply
-from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Element, Value, constant_text, fma
+from funcgrad.compiler.scope import Scope
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Element, Value
 from funcgrad.kernels.complex import PARTS, Complex, by_turns, parted
 from funcgrad.kernels.complex import constant as complex_constant
-
-if TYPE_CHECKING:
-    from funcgrad.compiler.emission import Scope
 
 _MOST_UNROLLED_COST = 12.0
 
@@ -428,6 +425,3 @@ def _bits(index: Affine) -> int:
         if axis >= 0:
             bits |= 1 << axis
     return bits
-
-
-__all__ = ["Any", "Callable", "NestEmitter", "constant_text", "fma"]

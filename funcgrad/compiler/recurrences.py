@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from funcgrad.compiler.blas import buffers, counted, for_each
 from funcgrad.compiler.loops import Call
+from funcgrad.compiler.scope import Scope
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Value
-
-if TYPE_CHECKING:
-    from funcgrad.compiler.emission import Scope
 
 Body = Callable[..., Value]
 

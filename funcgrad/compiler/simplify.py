@@ -142,8 +142,8 @@ def _with_updates(jaxpr: Jaxpr) -> Jaxpr:
         if eqn.primitive is arithmetic.add_p:
             for x, part in (eqn.inputs, eqn.inputs[::-1]):
                 if part in parts and x is not part and _same_type(x, part.aval) and isinstance(x, Var):
-                    v, *arrays = parts[part].inputs  # type: ignore[index]
-                    params = {"index": parts[part].params["index"]}  # type: ignore[index]
+                    v, *arrays = parts[part].inputs
+                    params = {"index": parts[part].params["index"]}
                     eqn = Equation(scattering.scatter_add_p, [x, v, *arrays], eqn.outputs, params, eqn.place)
                     break
         equations.append(eqn)
