@@ -38,9 +38,12 @@ from hypothesis.database import InMemoryExampleDatabase
 
 import funcgrad.numpy
 import funcgrad.primitives
+from funcgrad.core.avals import get_aval
 from funcgrad.core.primitive import Primitive
 from funcgrad.testing.flat import directions, is_inexact, quietly
 from funcgrad.testing.laws import pullback_is_adjoint, tangent_equals_differences
+from funcgrad.transforms.evaluate import record_abstract
+from funcgrad.transforms.vmap import evaluate_batched
 from tests.mutation_explained import EXPLAINED
 from tests.primitives import specs
 from tests.spec import Spec
@@ -315,7 +318,7 @@ def rows() -> dict[str, list[Spec]]:
     return found
 
 
-_examples: dict[tuple[str, Any], list[Any]] = {}
+_examples: dict[tuple[Any, ...], list[Any]] = {}
 
 
 def examples(row: Spec, dtype: Any) -> list[Any]:
@@ -357,29 +360,83 @@ def flat(row: Spec, args: Any) -> tuple[Any, list[Any]]:
 
 def break_laws(row: Spec, args: Any) -> str:
     """The law that a row breaks at some arguments; empty if none."""
-    rng = np.random.default_rng(0)
     f, xs = flat(row, args)
+    return _broken(f, xs, row.order)
+
+
+def _broken(f: Any, xs: list[Any], order: int) -> str:
+    rng = np.random.default_rng(0)
     try:
-        pullback_is_adjoint(f, xs, rng, row.order)
+        pullback_is_adjoint(f, xs, rng, order)
     except Exception as error:
         return "adjoint" if isinstance(error, AssertionError) else f"an error: {type(error).__name__}"
     try:
-        tangent_equals_differences(f, xs, directions(rng, xs), row.order)
+        tangent_equals_differences(f, xs, directions(rng, xs), order)
     except Exception as error:
         return "differences" if isinstance(error, AssertionError) else f"an error: {type(error).__name__}"
     return ""
 
 
+# Arguments at which derivatives are conventions: zeros, ties, and both.
+EDGES: tuple[Callable[[Any], Any], ...] = (
+    np.zeros_like,
+    np.ones_like,
+    lambda x: np.round(x),
+    lambda x: -np.abs(np.round(x)),
+)
+
+
+def edge_arguments(row: Spec, dtype: Any) -> list[Any]:
+    """Arguments at edges of a row's domain where its derivative is the mean of both sides', as the convention says."""
+    key = (row.name, dtype, "edges")
+    if key not in _examples:
+        made = [
+            tuple(edge(x).astype(x.dtype)[()] if is_inexact(x) else x for x in args)
+            for args in examples(row, dtype)[:FEW]
+            for edge in EDGES
+        ]
+        _examples[key] = [args for args in made if not quietly(break_law_at_edge, row, args)]
+    return _examples[key]
+
+
+def break_law_at_edge(row: Spec, args: Any) -> str:
+    """Whether a derivative is not the mean of both sides' (of their differences, that is), or no adjoint."""
+    f, xs = flat(row, args)
+    return _broken(f, xs, 1)
+
+
+def break_law_in_batch(row: Spec, args: Any) -> str:
+    """The law that a row breaks when it is batched, and then differentiated."""
+    f, xs = flat(row, args)
+    jaxpr = record_abstract("vmap", f, [get_aval(x) for x in xs])
+
+    def batched(*rows: Any) -> list[Any]:
+        ys, dims = evaluate_batched(jaxpr, 2, rows, [0] * len(rows))
+        return [y for y, dim in zip(ys, dims, strict=True) if dim is not None]
+
+    return _broken(batched, [np.stack([x, x * (1 - 1 / 64)]).astype(x.dtype) for x in xs], 1)
+
+
 def noticed(mutant: Mutant) -> str:
     """What notices a mutant; empty if it survives."""
     table = [row for name in mutant.primitives for row in rows().get(name, []) if row.order]
-    columns = [(row, examples(row, dtype)) for row in table for dtype in row.dtypes if np.dtype(dtype).name in _DOUBLE]
+    columns = [
+        (row, examples(row, dtype), edge_arguments(row, dtype))
+        for row in table
+        for dtype in row.dtypes
+        if np.dtype(dtype).name in _DOUBLE
+    ]
     with mutant.applied():
-        for start, stop in ((0, FEW), (FEW, MANY)):
-            for row, args in ((row, args) for row, drawn in columns for args in drawn[start:stop]):
-                law = quietly(break_laws, row, args)
-                if law:
-                    return law
+        for law, cases in (
+            (break_laws, [(row, args) for row, drawn, _ in columns for args in drawn[:FEW]]),
+            (break_law_at_edge, [(row, args) for row, _, edges in columns for args in edges]),
+            (break_law_in_batch, [(row, args) for row, drawn, _ in columns for args in drawn[: FEW // 2]]),
+            (break_laws, [(row, args) for row, drawn, _ in columns for args in drawn[FEW:]]),
+        ):
+            for row, args in cases:
+                broken = quietly(law, row, args)
+                if broken:
+                    return str(broken)
     return ""
 
 
