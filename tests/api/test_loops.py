@@ -294,8 +294,16 @@ def test_select_chooses_element_by_element() -> None:
 
 
 MESSAGES: list[tuple[type[Exception], Callable[[], Any], str]] = [
-    (TreeMismatchError, lambda: fg.scan(lambda c, x: (c[:1], x), np.zeros(2), XS), r"carry: float64\[2\] before a step, float64\[1\] after"),
-    (TreeMismatchError, lambda: fg.scan(lambda c, x: ({"a": c["a"] + 1.5}, x), {"a": np.arange(2)}, XS), r"carry\['a'\]: int64\[2\] before a step, float64"),
+    (
+        TreeMismatchError,
+        lambda: fg.scan(lambda c, x: (c[:1], x), np.zeros(2), XS),
+        r"carry: float64\[2\] before a step, float64\[1\] after",
+    ),
+    (
+        TreeMismatchError,
+        lambda: fg.scan(lambda c, x: ({"a": c["a"] + 1.5}, x), {"a": np.arange(2)}, XS),
+        r"carry\['a'\]: int64\[2\] before a step, float64",
+    ),
     (TreeMismatchError, lambda: fg.scan(lambda c, x: ((c, c), x), np.zeros(2), XS), r"before: \*, after: \(\*, \*\)"),
     (TreeMismatchError, lambda: fg.scan(lambda c, x: c, np.zeros(2), XS), "returns a pair"),
     (TreeMismatchError, lambda: fg.scan(lambda c, x: (c, "done"), np.zeros(2), XS), "numbers and arrays"),
@@ -308,10 +316,18 @@ MESSAGES: list[tuple[type[Exception], Callable[[], Any], str]] = [
     (TreeMismatchError, lambda: fg.while_loop(lambda x: x, lambda x: x, 1.0), "gives one truth value; it gave float64"),
     (TreeMismatchError, lambda: fg.while_loop(lambda x: x > 0, lambda x: x, np.ones(2)), r"it gave bool\[2\]"),
     (TreeMismatchError, lambda: fg.while_loop(lambda x: (True,), lambda x: x, 1.0), "a tree of 1 leaves"),
-    (TreeMismatchError, lambda: fg.while_loop(lambda x: True, lambda x: x + np.ones(2), 1.0), "changes the type of its carry"),
+    (
+        TreeMismatchError,
+        lambda: fg.while_loop(lambda x: True, lambda x: x + np.ones(2), 1.0),
+        "changes the type of its carry",
+    ),
     (ArgumentError, lambda: fg.fori_loop(0, 2.5, lambda i, x: x, 1.0), "integers for its bounds"),
     (TreeMismatchError, lambda: fg.cond(True, lambda x: x, lambda x: (x, x), 1.0), "unlike results"),
-    (TreeMismatchError, lambda: fg.cond(True, lambda x: {"a": x}, lambda x: {"a": np.ones(2) * x}, 1.0), r"result\['a'\]: float64\[2\] of <lambda>, float64\[\]"),
+    (
+        TreeMismatchError,
+        lambda: fg.cond(True, lambda x: {"a": x}, lambda x: {"a": np.ones(2) * x}, 1.0),
+        r"result\['a'\]: float64\[2\] of <lambda>, float64\[\]",
+    ),
     (TreeMismatchError, lambda: fg.cond(True, lambda x: x, lambda x: x > 0, np.ones(2)), "bool"),
     (ArgumentError, lambda: fg.cond(np.ones(2) > 0, lambda x: x, lambda x: x, 1.0), "one truth value to choose by"),
     (ArgumentError, lambda: fg.cond(lambda x: x, lambda x: x, 1.0), "a truth value and two functions"),
@@ -319,7 +335,7 @@ MESSAGES: list[tuple[type[Exception], Callable[[], Any], str]] = [
     (ArgumentError, lambda: fg.switch(0, [], 1.0), "a sequence of functions"),
     (ArgumentError, lambda: lax.map(np.sin, 1.0), "a number where it needs rows"),
     (ArgumentError, lambda: lax.map(np.sin, np.ones(2), batch_size=0), "batch_size=0"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "call", "words"), MESSAGES, ids=range(len(MESSAGES)))
