@@ -37,7 +37,7 @@ def compiling_is_off() -> bool:
 
 
 def clear_caches() -> None:
-    """Forget every program of every jitted function, and give back the memory of their temporaries.
+    """Forget every program of every jitted function, and give back the memory of temporaries and of former results.
 
     What is on disk stays: `python -m funcgrad cache clear`.
     """

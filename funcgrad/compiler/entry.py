@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.compiler import native, portable, runtime, workspaces
+from funcgrad.compiler import native, portable, recycling, runtime, workspaces
 from funcgrad.compiler.signature import Argument as Argument
 from funcgrad.compiler.signature import Signature
 
@@ -109,7 +109,9 @@ def entry_text(
     writer.refuse()
     writer.fail(len(results))
     body = "\n".join([*writer.entry, *writer.lines])
-    pool = workspaces.text() if workspace > workspaces.ON_STACK else ""
+    pool = workspaces.DECLARATIONS if workspace > workspaces.ON_STACK else ""
+    if any(recycling.is_large(result) for result in results):
+        pool += recycling.DECLARATIONS
     return (
         f"{_DECLARATIONS}{pool}\n{chr(10).join(writer.globals)}\n"
         f"define ptr @entry(ptr %self, ptr %args, i64 %count) {_QUICKLY} {{\n{body}\n}}\n"
@@ -251,10 +253,12 @@ class _Writer:
             sizes = f"@shape.{k}"
             numbers = ", ".join(f"i64 {n}" for n in result.shape)
             self.globals[f"{sizes} = private constant [{len(result.shape)} x i64] [{numbers}]"] = None
-        array = self.emit(
-            f"call ptr @PyArray_New(ptr @PyArray_Type, i32 {len(result.shape)}, ptr {sizes}, "
-            f"i32 {result.dtype.num}, ptr null, ptr null, i32 0, i32 0, ptr null)"
-        )
+        head = f"i32 {len(result.shape)}, ptr {sizes}, i32 {result.dtype.num}"
+        if recycling.is_large(result):
+            array = self.emit(f"call ptr @fg_large_array({head})")
+        else:
+            rest = "ptr null, ptr null, i32 0, i32 0, ptr null"
+            array = self.emit(f"call ptr @PyArray_New(ptr @PyArray_Type, {head}, {rest})")
         self._own(k, array)
         self.put("outputs", k, self.load(array, _DATA, "ptr"))
 

@@ -37,7 +37,7 @@ class ProgramError(FuncgradError, RuntimeError):
 
 # What other libraries have
 
-_LIBC = "malloc calloc free memcpy memmove memset memcmp"
+_LIBC = "malloc calloc free memcpy memmove memset memcmp madvise"
 _LIBM = (
     "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma "
     "fmax fmin fmod frexp hypot ldexp lgamma log log10 log1p log2 logb modf nearbyint nextafter pow remainder rint "
@@ -59,6 +59,8 @@ NUMPY_TABLE = {
     "PyArray_New": 93,
     "PyArray_NewFromDescr": 94,
     "PyArray_Empty": 184,
+    "PyDataMem_SetHandler": 304,
+    "PyDataMem_DefaultHandler": 306,
 }
 _OBJECTS: dict[str, object] = {
     "PyArray_Type": np.ndarray,
@@ -93,6 +95,8 @@ def symbols() -> dict[str, int]:
     found |= {name: _place(getattr(ctypes.pythonapi, name)) for name in _CPYTHON.split()}
     table = _numpy_table()
     found |= {name: table[index] for name, index in NUMPY_TABLE.items()}
+    default = found["PyDataMem_DefaultHandler"]  # where the pointer to the object is
+    found["PyDataMem_DefaultHandler"] = ctypes.c_size_t.from_address(default).value
     found |= {name: id(value) for name, value in _OBJECTS.items()}
     for dtype in SCALARS:
         type_symbol, allocate_symbol = scalar_symbols(dtype)
@@ -101,7 +105,13 @@ def symbols() -> dict[str, int]:
     found["fg_run"] = id(_run)
     found["fg_pool"] = ctypes.addressof(pool)
     found["fg_pool_room"] = ctypes.addressof(pool_room)
+    found["fg_pool_limit"] = ctypes.addressof(pool_limit)
+    found["fg_pool_next"] = ctypes.addressof(pool_next)
     return found
+
+
+DEFERRED: dict[str, Callable[[], int]] = {}
+"""What makes the things that are there only once code is loaded that names them."""
 
 
 def address(name: str) -> int:
@@ -110,7 +120,7 @@ def address(name: str) -> int:
     Raises:
         UnavailableError: it is not to be had here.
     """
-    known = symbols().get(name) or linear_algebra(name.removesuffix("_"))
+    known = DEFERRED[name]() if name in DEFERRED else symbols().get(name) or linear_algebra(name.removesuffix("_"))
     if known is None:
         raise UnavailableError(name)
     return known
@@ -118,7 +128,7 @@ def address(name: str) -> int:
 
 def is_available(name: str) -> bool:
     """Whether code that calls a function can be loaded; imports SciPy for BLAS and LAPACK."""
-    return name in symbols() or name in TEXT or linear_algebra(name.removesuffix("_")) is not None
+    return name in symbols() or name in TEXT or name in DEFERRED or linear_algebra(name.removesuffix("_")) is not None
 
 
 def _place(function: Any) -> int:
@@ -298,10 +308,26 @@ Ctrl-C, in loops that run long. A program returns their status at once unless it
 """
 
 
-# Workspaces
+# The pool of memory (see `workspaces`): pointers to blocks, and how much more of them it may keep.
 
-POOL_CLASSES = range(14, 34)
+POOL_CLASSES = 84
 POOL_SLOTS = 4
-POOL_BYTES = 1 << 30
-pool = (ctypes.c_size_t * (len(POOL_CLASSES) * POOL_SLOTS))()
+
+
+def pool_bytes() -> int:
+    """How much the pool may keep: an eighth of the machine's memory, at most a gigabyte, or what the user says."""
+    said = os.environ.get("FUNCGRAD_POOL_MEGABYTES", "")
+    if said.isdecimal():
+        return int(said) << 20
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows, or a system that does not tell
+        memory = 4 << 30
+    return min(memory >> 3, 1 << 30)
+
+
+POOL_BYTES = pool_bytes()
+pool = (ctypes.c_size_t * (POOL_CLASSES * POOL_SLOTS))()
 pool_room = ctypes.c_int64(POOL_BYTES)
+pool_limit = ctypes.c_int64(POOL_BYTES)
+pool_next = ctypes.c_int64(0)
