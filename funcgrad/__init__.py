@@ -13,17 +13,20 @@ from funcgrad.api.jacobians import hessian, jacfwd, jacobian, jacrev
 from funcgrad.api.loops import fori_loop, scan, while_loop
 from funcgrad.api.opaque import opaque
 from funcgrad.api.products import jvp, linear_transpose, linearize, stop_gradient, vjp
+from funcgrad.api.programs import CompilationWarning, clear_caches, disable_jit
 from funcgrad.api.remat import checkpoint
 from funcgrad.api.staging import RetracingWarning, ShapeDtypeStruct, eval_shape, jit, make_jaxpr
 from funcgrad.numpy import operators as _operators  # noqa: F401 (gives traced arrays their operators)
 
 __all__ = [
+    "CompilationWarning",
     "RetracingWarning",
     "ShapeDtypeStruct",
     "SolutionError",
     "SymbolicZero",
     "argmin",
     "checkpoint",
+    "clear_caches",
     "cond",
     "custom_elementwise",
     "custom_jvp",
@@ -31,6 +34,7 @@ __all__ = [
     "custom_vjp",
     "custom_vmap",
     "defprimitive",
+    "disable_jit",
     "elementwise_grad",
     "eval_shape",
     "fixed_point",

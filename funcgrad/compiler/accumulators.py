@@ -14,6 +14,7 @@ import numpy as np
 from funcgrad.compiler.indices import Affine, Expression, Index
 from funcgrad.compiler.loops import Buffer, Nest, Statement
 from funcgrad.compiler.ordering import kept_axes
+from funcgrad.compiler.scalars import add, multiply
 from funcgrad.compiler.scope import Scope
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, Builder, Element, Value, fma, select
 
@@ -54,14 +55,6 @@ class Emitting(Protocol):
 _RUN_ACROSS, _RUN = 16, 64
 
 
-def _add(x1: Value, x2: Value) -> Value:
-    return x1 + x2
-
-
-def _multiply(x1: Value, x2: Value) -> Value:
-    return x1 * x2
-
-
 def _maximum(x1: Value, x2: Value) -> Value:
     """The greater; NaN if either is. The processor's own instruction gives its second operand for NaN."""
     y = select(x2 > x1, x2, x1)
@@ -74,10 +67,10 @@ def _minimum(x1: Value, x2: Value) -> Value:
 
 
 COMBINE: dict[str, Callable[[Value, Value], Value]] = {
-    "sum": _add,
-    "add": _add,
-    "product": _multiply,
-    "scale": _multiply,
+    "sum": add,
+    "add": add,
+    "product": multiply,
+    "scale": multiply,
     "maximum": _maximum,
     "raise": _maximum,
     "minimum": _minimum,

@@ -22,6 +22,7 @@ from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
 from funcgrad.kernels.assembly import ELEMENTS
 from funcgrad.kernels.complex import PARTS
+from funcgrad.primitives.identity import stop_gradient_p
 
 Rule: TypeAlias = Callable[..., Any]
 
@@ -90,9 +91,14 @@ class Lowering:
             places.pop(v, None)
         self._equations(jaxpr, env, places)
         for x, place in zip(jaxpr.outputs, results, strict=True):
-            if not (isinstance(x, Var) and places.get(x) is place):
-                y = self.read(env, x)
+            if isinstance(x, Var) and places.get(x) is place:
+                continue
+            y = self.read(env, x)
+            if y.dtype in NUMBERS:
                 self.fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
+            else:  # numbers that only NumPy knows: half precision, 80 bits
+                copy = Equation(stop_gradient_p, [x], [Var(x.aval)], {})
+                self.fusion.append(PythonStep(copy, [y] if isinstance(x, Var) else [], [place]))
 
     def _equations(self, jaxpr: Jaxpr, env: dict[Var, Tensor], places: dict[Var, Tensor]) -> None:
         """Lower the equations of a jaxpr one after the other; what nothing needs any more leaves the environment."""
@@ -151,7 +157,9 @@ class Lowering:
     def fallback(self, eqn: Equation, xs: list[Tensor]) -> list[Tensor]:
         """Call the primitive's NumPy implementation in this place."""
         self.fallbacks.append(eqn)
-        operands = [self.fusion.contiguous(x) for x in xs]
+        operands = [
+            self.fusion.contiguous(x) for x, atom in zip(xs, eqn.inputs, strict=True) if not isinstance(atom, Literal)
+        ]
         ys = [self.fusion.buffer(v.aval.shape, v.aval.dtype) for v in eqn.outputs]
         self.fusion.append(PythonStep(eqn, operands, ys))
         return ys

@@ -11,7 +11,7 @@ from funcgrad.compiler import runtime
 from funcgrad.compiler.loops import Buffer, Step
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.avals import ShapedArray
-from funcgrad.core.jaxpr import Equation
+from funcgrad.core.jaxpr import Equation, Literal
 
 
 class PythonStep(Step):
@@ -19,7 +19,7 @@ class PythonStep(Step):
 
     Attributes:
         eqn: The equation.
-        operands: Contiguous tensors.
+        operands: Contiguous tensors, for those that are no literals.
         results: Contiguous tensors.
     """
 
@@ -48,7 +48,8 @@ class PythonStep(Step):
         pointers = runtime.pointers_at(table, len(tensors))
         arrays = [runtime.array_at(p, x.shape, x.dtype) for p, x in zip(pointers, tensors, strict=True)]
         count = len(self.operands)
-        xs = [_native(x, atom.aval) for x, atom in zip(arrays[:count], self.eqn.inputs, strict=True)]
+        stored = iter(arrays[:count])
+        xs = [x.value if isinstance(x, Literal) else _native(next(stored), x.aval) for x in self.eqn.inputs]
         with np.errstate(all="ignore"):
             results = self.eqn.primitive.implementation(*xs, **self.eqn.params)
         if not self.eqn.primitive.multiple_results:
