@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,13 @@ def flat(row: Spec, args: Any) -> tuple[Any, list[Any]]:
     return f, [args[i] for i in positions]
 
 
-def law(test: Any) -> Any:
+def law(test: Any, max_examples: int = 8) -> Any:
     """A few reproducible examples of each case.
 
     With `derandomize`, which has no database, hypothesis would look for one through the settings of all cases before.
     """
-    return settings(max_examples=8, deadline=None, print_blob=False, database=InMemoryExampleDatabase())(seed(1)(test))
+    database = InMemoryExampleDatabase()
+    return settings(max_examples=max_examples, deadline=None, print_blob=False, database=database)(seed(1)(test))
 
 
 @pytest.mark.parametrize(("row", "dtype"), CASES)
@@ -119,6 +121,19 @@ def test_pullback_any_direction_is_the_adjoint_of_the_tangent(row: Spec, dtype: 
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     f, xs = flat(row, args)
     pullback_is_adjoint(f, xs, rng, row.order)
+
+
+@pytest.mark.parametrize(("row", "dtype"), [case for case in SMOOTH if case.values[1] in (np.float64, np.complex128)])
+@partial(law, max_examples=2)
+@given(data=st.data())
+def test_one_operand_alone_obeys_the_laws(row: Spec, dtype: Any, data: Any) -> None:
+    args = data.draw(row.arguments(dtype))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    f, xs = flat(row, args)
+    for i in range(len(xs) if len(xs) > 1 else 0):
+        alone = lambda x, i=i: f(*xs[:i], x, *xs[i + 1 :])
+        pullback_is_adjoint(alone, [xs[i]], rng)
+        tangent_equals_differences(alone, [xs[i]], directions(rng, [xs[i]]))
 
 
 @pytest.mark.parametrize(("row", "dtype"), CASES)
