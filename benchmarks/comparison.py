@@ -48,9 +48,13 @@ def noise(result: dict[str, Any]) -> float:
     return float((result["high"] - result["low"]) / (2 * result["median"])) + 0.1 / len(result["samples"])
 
 
+def key(result: dict[str, Any]) -> tuple[str, str, str]:
+    """What is compared with what."""
+    return result["workload"], result["size"], result["library"]
+
+
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     """All that both runs have measured."""
-    key = lambda r: (r["workload"], r["size"], r["library"])
     before = {key(r): r for r in [*old["results"], *old["micro"]] if "median" in r}
     pairs = [(before[key(r)], r) for r in [*new["results"], *new["micro"]] if "median" in r and key(r) in before]
     machine: dict[tuple[str, str], list[float]] = {}

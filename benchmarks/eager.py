@@ -113,7 +113,7 @@ def measure(
     expected = by_hand()[1]
     for library, call in calls.items():
         np.testing.assert_allclose(np.asarray(call()), expected, rtol=1e-10, err_msg=f"{name}: {library}")
-    options = {"rounds": 2, "budget": 0.002} if smoke else {}
+    options: dict[str, Any] = {"rounds": 2, "budget": 0.002} if smoke else {}
     return interleaved({"by hand": by_hand, **calls}, **options)
 
 

@@ -144,45 +144,45 @@ def _ba_jacobian_present(result: Any) -> Any:
     return {key: [*as_list(x[:first]), as_list(x[-1])] for key, x in named.items()}
 
 
-_ba_values = funcgrad.jit(ba.jacobian_values)
-_direction = funcgrad.jit(kmeans.direction)
-_jit_static_last = partial(funcgrad.jit, static_argnums=1)
+# As Any, since lambdas have no types that jit and grad could hand on.
+jit: Any = funcgrad.jit
+grad: Any = funcgrad.grad
+
+_ba_values = jit(ba.jacobian_values)
+_direction = jit(kmeans.direction)
+_jit_static_last = partial(jit, static_argnums=1)
 
 MODULES: dict[str, dict[str, Function]] = {
     "hello": {
-        "square": Function(lambda x: (float(x),), funcgrad.jit(hello.square), float, repeated=False),
-        "double": Function(lambda x: (float(x),), funcgrad.jit(funcgrad.grad(hello.square)), float, repeated=False),
+        "square": Function(lambda x: (float(x),), jit(hello.square), float, repeated=False),
+        "double": Function(lambda x: (float(x),), jit(grad(hello.square)), float, repeated=False),
     },
     "lse": {
-        "primal": Function(arrays("x"), funcgrad.jit(lambda x: lse.logsumexp(x)), float),
-        "gradient": Function(arrays("x"), funcgrad.jit(funcgrad.grad(lambda x: lse.logsumexp(x))), as_list),
+        "primal": Function(arrays("x"), jit(lambda x: lse.logsumexp(x)), float),
+        "gradient": Function(arrays("x"), jit(grad(lambda x: lse.logsumexp(x))), as_list),
     },
     "llsq": {
         "primal": Function(arrays("x", "n"), _jit_static_last(lambda x, n: llsq.objective(x, n)), float),
-        "gradient": Function(
-            arrays("x", "n"), _jit_static_last(funcgrad.grad(lambda x, n: llsq.objective(x, n))), as_list
-        ),
+        "gradient": Function(arrays("x", "n"), _jit_static_last(grad(lambda x, n: llsq.objective(x, n))), as_list),
     },
     "kmeans": {
-        "cost": Function(arrays("centroids", "points"), funcgrad.jit(lambda c, p: kmeans.cost(c, p)), float),
+        "cost": Function(arrays("centroids", "points"), jit(lambda c, p: kmeans.cost(c, p)), float),
         "dir": Function(arrays("points", "centroids"), _direction, as_list),
     },
     "ode": {
         "primal": Function(arrays("x", "s"), _jit_static_last(lambda x, s: ode.by_scan(x, s)), as_list),
-        "gradient": Function(
-            arrays("x", "s"), _jit_static_last(funcgrad.grad(lambda x, s: ode.by_scan(x, s)[-1])), as_list
-        ),
+        "gradient": Function(arrays("x", "s"), _jit_static_last(grad(lambda x, s: ode.by_scan(x, s)[-1])), as_list),
     },
     "gmm": {
-        "objective": Function(_gmm_prepare, funcgrad.jit(_gmm_objective, static_argnums=(5, 6)), float),
+        "objective": Function(_gmm_prepare, jit(_gmm_objective, static_argnums=(5, 6)), float),
         "jacobian": Function(
             _gmm_prepare,
-            funcgrad.jit(funcgrad.grad(_gmm_objective, argnums=(0, 1, 2, 3)), static_argnums=(5, 6)),
+            jit(grad(_gmm_objective, argnums=(0, 1, 2, 3)), static_argnums=(5, 6)),
             _gmm_present,
         ),
     },
     "ba": {
-        "objective": Function(_ba_prepare, funcgrad.jit(_ba_residuals), _ba_objective_present),
+        "objective": Function(_ba_prepare, jit(_ba_residuals), _ba_objective_present),
         "jacobian": Function(_ba_prepare, _ba_jacobian, _ba_jacobian_present),
     },
 }

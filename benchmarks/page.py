@@ -171,8 +171,8 @@ def _logarithmic(axis: Any, text: Any) -> None:
 
 
 def _table(results: Iterable[dict[str, Any]]) -> str:
-    head = ("size", "library", "median", "quartiles", "/ funcgrad", "first call", "second call")
-    head += ("second process", "peak memory", "error")
+    head = ["size", "library", "median", "quartiles", "/ funcgrad", "first call", "second call"]
+    head += ["second process", "peak memory", "error"]
     lines = ["<table><tr>" + "".join(f"<th>{title}</th>" for title in head) + "</tr>"]
     for (_, size), group in grouped(list(results)).items():
         ours = by_library(group).get(OURS)

@@ -192,7 +192,7 @@ def _second_process(process: Process) -> list[float] | None:
     try:
         process.prepare()
         if {process.library, libraries.package_of(process.library)} & set(libraries.KEEP_BY_DEFAULT):
-            return process.report["first_calls"]
+            return list(process.report["first_calls"])
     except ProcessError:
         return None
     finally:
@@ -201,7 +201,7 @@ def _second_process(process: Process) -> list[float] | None:
     another = dataclasses.replace(process, report={})
     try:
         another.prepare()
-        return another.report["first_calls"]
+        return list(another.report["first_calls"])
     except ProcessError:
         return None
     finally:

@@ -64,8 +64,8 @@ class Workload:
 
     def libraries_at(self, size: Size) -> list[str]:
         """The implementations that are measured at a size."""
-        never = lambda numbers: False
-        return [name for name in self.implementations if not self.left_out.get(name, never)(size.numbers)]
+        out = {name for name, is_out in self.left_out.items() if is_out(size.numbers)}
+        return [name for name in self.implementations if name not in out]
 
 
 class WrongResultError(Exception):
@@ -74,7 +74,8 @@ class WrongResultError(Exception):
 
 def load(name: str) -> Workload:
     """The workload of a name."""
-    return importlib.import_module(f"benchmarks.workloads.{name}").WORKLOAD
+    workload: Workload = importlib.import_module(f"benchmarks.workloads.{name}").WORKLOAD
+    return workload
 
 
 def check(result: Any, expected: Sequence[Any], tolerance: float) -> float:
