@@ -466,7 +466,7 @@ def run_conventions(name: str) -> int:
     import pytest
 
     mutant = next(m for m in all_mutants() if m.name == name)
-    options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+    options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"]
     with mutant.applied():
         return int(pytest.main([*options, *CONVENTIONS]))
 
