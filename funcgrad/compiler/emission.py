@@ -200,7 +200,7 @@ class ProgramEmitter:
             for buffer, symbol in self.globals.items()
         ]
         program = "@fg_program = global i64 0" if self.python_steps else ""
-        metadata = '!0 = !{}\n!1 = !{!"branch_weights", i32 1, i32 100000}\n'
+        metadata = '!0 = !{}\n!1 = !{!"branch_weights", i32 1, i32 100000}\n!2 = !{i32 1}\n'
         return "\n".join([*constants, program, self.module.text(), ATTRIBUTES, metadata])
 
 

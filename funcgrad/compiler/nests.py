@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from funcgrad.compiler import accumulators, ordering
+from funcgrad.compiler import accumulators, ordering, streaming
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import UPDATES, Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement
 from funcgrad.compiler.scalars import add, multiply
@@ -17,8 +17,6 @@ from funcgrad.compiler.scope import Scope
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Element, Value
 from funcgrad.kernels.complex import PARTS, Complex, by_turns, parted
 from funcgrad.kernels.complex import constant as complex_constant
-
-_MOST_UNROLLED_COST = 12.0
 
 
 class NestEmitter:
@@ -41,6 +39,8 @@ class NestEmitter:
         self.counters: dict[int, Value] = {}
         self.mask: Value | None = None
         self.copies = 1
+        self.streamed = streaming.streamed(self.plan, self.width, vector_bits) if self.width > 1 else set()
+        self._streams = False  # whether the loop being emitted stores past the cache
         self._fused = self._products_of_sums()
         self._levels = self._by_level()
         # Values by (expression, copy), one dictionary for each level of loops that are open.
@@ -126,6 +126,8 @@ class NestEmitter:
             total.prepare()
         if self.nest.points:
             self._block(0)
+        if self.streamed:
+            streaming.finish(self.builder)
 
     def _block(self, level: int) -> None:
         """What is done inside of `level` loops."""
@@ -177,7 +179,7 @@ class NestEmitter:
         done = rounds * self.width * copies
         if rounds:
             self.copies = copies
-            self._loop(level, 0, rounds, self.width * copies)
+            self._whole_vectors(level, rounds)
             self.copies = 1
         whole = (extent - done) // self.width
         if whole:
@@ -189,10 +191,25 @@ class NestEmitter:
             self._loop(level, done, 1, self.width)
             self.mask, self.builder.cold = None, False
 
+    def _whole_vectors(self, level: int, rounds: int) -> None:
+        """The loop that does most of the work, in two versions if it may store past the cache."""
+        if not self.streamed:
+            self._loop(level, 0, rounds, self.width * self.copies)
+            return
+        b = self.builder
+        aligned = streaming.are_aligned(self.scope, self.nest, self.streamed)
+        labels, after = [b.label("streams"), b.label("stores")], b.label("stored")
+        b.do(f"br i1 {aligned}, label %{labels[0]}, label %{labels[1]}")
+        for label, self._streams in zip(labels, (True, False), strict=True):
+            b.start(label)
+            self._loop(level, 0, rounds, self.width * self.copies)
+            b.jump(after)
+        b.start(after)
+
     def _most_copies(self, extent: int) -> int:
         """How many vectors to take at once."""
         cost = sum(s.expression.cost for s in self.nest.statements)
-        if self.nest_is_inline or cost > _MOST_UNROLLED_COST or len(self.nest.statements) > 3:
+        if self.nest_is_inline or cost > streaming.MOST_COST or len(self.nest.statements) > 3:
             return 1
         copies = 4 if self.sums else 2
         while copies > 1 and extent < self.width * copies:
@@ -312,8 +329,8 @@ class NestEmitter:
         call = f"call {kind} @{name}(<{width} x ptr> {pointers}, i32 {element.bits // 8}, {mask.type} {mask.text}, "
         return self.builder.emit(f"{call}{kind} zeroinitializer)", element, width)
 
-    def store(self, buffer: Buffer, index: Index, x: Any, copy: int) -> None:
-        """Store an element, or a vector of them."""
+    def store(self, buffer: Buffer, index: Index, x: Any, copy: int, streams: bool = False) -> None:
+        """Store an element, or a vector of them, past the cache if it streams."""
         if type(x) is Complex:
             return self._store_complex(buffer, index, x, copy)
         if x.element is BOOL:
@@ -337,7 +354,8 @@ class NestEmitter:
                 mask = self.mask
                 b.do(f"call void @{name}({x.type} {x.text}, ptr {pointer}, i32 {size}, {mask.type} {mask.text})")
                 return
-        b.do(f"store {x.type} {x.text}, ptr {pointer}, align {size}")
+        how = f"align {x.width * size}, !nontemporal !2" if streams else f"align {size}"
+        b.do(f"store {x.type} {x.text}, ptr {pointer}, {how}")
 
     def _scatter(self, pointers: str, x: Value) -> None:
         mask, x, size = self._every_lane(), self.splat(x), x.element.bits // 8
@@ -386,7 +404,8 @@ class NestEmitter:
         for s in self.nest.statements:
             for copy in range(self.copies):
                 if s.combine is None:
-                    self.store(s.buffer, s.index, self.value(s.expression, copy), copy)
+                    streams = self._streams and id(s) in self.streamed
+                    self.store(s.buffer, s.index, self.value(s.expression, copy), copy, streams)
                 elif s.combine in UPDATES:
                     self._update(s, copy)
                 else:
