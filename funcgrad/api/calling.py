@@ -14,6 +14,8 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from funcgrad.api.surroundings import is_opaque, is_plain
 from funcgrad.api.transformed import Transformed
 from funcgrad.core.source import internal_files
@@ -245,6 +247,16 @@ def _globals(code: types.CodeType) -> tuple[str, ...]:
 # All of it ----------------------------------------------------------------------------------------------------------
 
 
+def fits(x: Any) -> bool:
+    """Whether native code takes a captured array as it is."""
+    return type(x) is not np.ndarray or not x.shape or (x.flags.c_contiguous and x.flags.aligned)
+
+
+def fitting(x: Any) -> Any:
+    """A captured array as native code takes it."""
+    return x if fits(x) else np.require(x, None, ["C", "A"])
+
+
 def shortcut(
     call: Callable[..., Any],
     captured: Sequence[Any],
@@ -255,6 +267,9 @@ def shortcut(
 ) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
     """A native function as a function of trees that gives NotImplemented where anything is not as it was."""
     constants = tuple(captured)
+    if not all(fits(x) for x in constants):
+        # Captured arrays in another layout are copied at each call, since they may have changed.
+        contiguous, call = call, lambda *xs: contiguous(*map(fitting, xs))
     if count == 1 and rebuild((call,)) is call:
 
         def run_to_leaf(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -101,9 +101,11 @@ class Program:
         """
         from funcgrad.compiler.simplify import is_uniform
 
-        for k in range(len(self.constants)):
-            if _is_private(self.constants, k) and is_uniform(self.constants[k]):
+        for k in _private(self.constants):
+            if is_uniform(self.constants[k]):
                 self._known[k] = self.constants[k]
+            else:
+                self.constants[k] = np.require(self.constants[k], None, ["C", "A"])
 
     def compile(self) -> None:
         """Make native code, now; if that fails, NumPy goes on."""
@@ -149,7 +151,7 @@ class Program:
             ys = self.executable.call(*self._captured, *arrays)
             if ys is NotImplemented:
                 fitting = [_fitting(x, aval) for x, aval in zip(arrays, avals, strict=True)]
-                ys = self.executable.call(*map(_plain, self._captured), *fitting)
+                ys = self.executable.call(*map(calling.fitting, self._captured), *fitting)
         except ProgramError:
             return None  # NumPy says what is wrong
         if ys is NotImplemented:
@@ -175,17 +177,30 @@ class Program:
         return calling.shortcut(self.executable.call, self._captured, flatten, unchanged, rebuild, count)
 
 
-def _is_private(values: list[Any], k: int) -> bool:
-    """Whether a list holds the only reference to an array's memory."""
-    # The list and the argument of getrefcount are two.
-    if type(values[k]) is not np.ndarray or sys.getrefcount(values[k]) > 2:
-        return False
-    owner = values[k]
-    while getattr(owner, "base", None) is not None:
-        if sys.getrefcount(owner.base) > 2:
-            return False
-        owner = owner.base
-    return True
+def _private(values: list[Any]) -> list[int]:
+    """Which arrays of a list share their memory with nothing outside of it: the list holds the only references."""
+    objects = {id(owner): owner for x in values for owner in (x, *_owners(x))}
+    held = dict.fromkeys(objects, 0)
+    for key in map(id, values):
+        held[key] += 1
+    for key in [id(owner.base) for owner in objects.values() if getattr(owner, "base", None) is not None]:
+        held[key] += 1
+    # `objects`, and the argument of getrefcount.
+    alone = {key for key in objects if sys.getrefcount(objects[key]) <= held[key] + 2}
+    return [
+        k
+        for k, x in enumerate(values)
+        if type(x) is np.ndarray and all(id(owner) in alone for owner in (x, *_owners(x)))
+    ]
+
+
+def _owners(x: Any) -> list[Any]:
+    """The objects whose memory an array shows: its base, the base of that, ..."""
+    owners = []
+    while getattr(x, "base", None) is not None:
+        x = x.base
+        owners.append(x)
+    return owners
 
 
 def _fitting(x: Any, aval: ShapedArray) -> Any:
@@ -193,7 +208,3 @@ def _fitting(x: Any, aval: ShapedArray) -> Any:
     if aval.weak_type:
         return x
     return np.require(x, aval.dtype, ["C", "A"]) if aval.shape else np.asarray(x, aval.dtype)[()]
-
-
-def _plain(x: Any) -> Any:
-    return np.require(x, None, ["C", "A"]) if type(x) is np.ndarray and x.shape else x
