@@ -117,7 +117,8 @@ def _identity(eqn: Equation, inputs: list[Atom]) -> Atom | None:
     out = eqn.outputs[0].aval
     if eqn.primitive is identity.stop_gradient_p:
         return inputs[0]
-    if eqn.primitive in (arithmetic.multiply_p, arithmetic.divide_p):
+    # Of an infinite complex number both make NaN.
+    if eqn.primitive in (arithmetic.multiply_p, arithmetic.divide_p) and out.dtype.kind != "c":
         for x, other in (inputs, inputs[::-1]) if eqn.primitive is arithmetic.multiply_p else (inputs,):
             if isinstance(other, Literal) and other.value == 1 and _same_type(x, out):
                 return x

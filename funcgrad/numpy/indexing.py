@@ -286,8 +286,9 @@ def positions(indices: Any, length: int, mode: str) -> Any:
 def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
     """NumPy's take."""
     a, indices = as_array(a), as_array(indices)
-    if axis is None:
-        a, axis = reshape(a, (a.size,)), 0
+    if axis is None or not a.shape:  # axis 0 of a number is an axis to NumPy here
+        axis = 0 if axis is None else normalize_axis_index(operator.index(axis), 1)
+        a = reshape(a, (a.size,))
     axis = normalize_axis_index(operator.index(axis), len(a.shape))
     picked = positions(indices, a.shape[axis], mode)
     y = read(a, select(a, (*(slice(None),) * axis, picked)))

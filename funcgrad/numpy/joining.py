@@ -217,6 +217,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     a = as_array(a)
     if axis is None:
         a, axis = ravel(a), 0
+    a = one_axis(a)  # axis 0 of a number is an axis to NumPy here
     axis = normalize_axis_index(axis, len(a.shape))
     shape = a.shape
     if isinstance(repeats, (int, np.integer)) and repeats >= 0:

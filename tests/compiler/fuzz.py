@@ -1,0 +1,165 @@
+"""Random programs, compiled and by NumPy: `python -m tests.compiler.fuzz 0 5000` tries thousands."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import funcgrad as fg
+from funcgrad.compiler.simplify import simplified
+from funcgrad.core.errors import FuncgradError
+from funcgrad.core.tree import tree_flatten
+from tests.compiler.drawing import Drawn, Noise
+
+# Seeds of one child process.
+_PORTION = 100
+
+
+class MismatchError(AssertionError):
+    """A compiled program and NumPy differ."""
+
+
+def check(seed: int) -> str:
+    """Draw a program, and compare what `jit` gives with what NumPy does: values, types and exceptions.
+
+    Returns:
+        What became of it: "compiled", "recorded anew", or "refused" (by NumPy, or by all transformations).
+
+    Raises:
+        MismatchError: They differ.
+    """
+    drawn = Drawn(seed)
+    f, jitted = drawn.function(), fg.jit(drawn.function())
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", fg.RetracingWarning)
+        for number, arguments in enumerate([drawn.arguments[0], *drawn.arguments, drawn.arguments[0]]):
+            copies = [x.copy() for x in arguments]
+            expected, actual = outcome(f, arguments), outcome(jitted, arguments)
+            for x, copy in zip(arguments, copies, strict=True):
+                np.testing.assert_array_equal(x, copy, "an argument has been written to")
+            if isinstance(actual, FuncgradError):
+                return "refused"
+            if isinstance(expected, Exception) or isinstance(actual, Exception):
+                if isinstance(expected, Exception) and not isinstance(actual, Exception):
+                    expected = without_dead_code(jitted, arguments)
+                    if not isinstance(expected, Exception):
+                        continue
+                same = number == 0 or str(expected) == str(actual)
+                if type(expected) is not type(actual) or not same:
+                    raise MismatchError(f"call {number}: {_short(expected)}\n   compiled: {_short(actual)}")
+                if number == 0:
+                    return "refused"
+                continue
+            assert_equal(drawn, number, arguments, expected, actual)
+    programs = jitted.explain().programs  # type: ignore[attr-defined]
+    return "compiled" if any(program.executable is not None for program in programs) else "recorded anew"
+
+
+def outcome(f: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """A function's flat results, or the exception that it raises."""
+    try:
+        return tree_flatten(f(*arguments))[0]
+    except Exception as error:
+        return error
+
+
+def without_dead_code(jitted: Any, arguments: Sequence[Any]) -> Any:
+    """The results by NumPy, or the exception, of what a compiled function has been compiled from: no more is needed."""
+    for program in jitted.explain().programs:
+        if program.executable is not None:
+            return outcome(Noise(0, 0.0).results, [simplified(program.jaxpr), [*program.constants, *arguments]])
+    return None
+
+
+def assert_equal(drawn: Drawn, number: int, arguments: Sequence[Any], expected: list[Any], actual: list[Any]) -> None:
+    """Compare results: types exactly, numbers as far as their rounding lets NumPy itself say what they are."""
+    if list(map(_type, actual)) != list(map(_type, expected)):
+        raise MismatchError(f"call {number}: {_short(expected)}\n   compiled: {_short(actual)}")
+    if all(np.array_equal(y, z, equal_nan=True) for y, z in zip(actual, expected, strict=True)):
+        return
+    jaxpr = fg.make_jaxpr(drawn.function())(*arguments)
+    noisy = [outcome(Noise(seed).results, [jaxpr, arguments]) for seed in range(4)]
+    noisy = [results for results in noisy if not isinstance(results, Exception)]
+    for n, (y, z) in enumerate(zip(actual, expected, strict=True)):
+        y, z = np.asarray(y), np.asarray(z)
+        others = [np.asarray(results[n]) for results in noisy]
+        far = ~_near(y, z, others)
+        if np.any(far):
+            places = np.flatnonzero(far)[:5]
+            found = "\n".join(f"  {k}: {y.flat[k]!r}, by NumPy {z.flat[k]!r}" for k in places)
+            raise MismatchError(f"call {number}: result {n}, {np.sum(far)} of {y.size} elements of {z.dtype}\n{found}")
+
+
+def _short(x: Any) -> str:
+    return repr(x) if isinstance(x, Exception) else ", ".join(f"{np.result_type(y)}{np.shape(y)}" for y in x)
+
+
+def _type(x: Any) -> tuple[Any, ...]:
+    """A result's type; NumPy's own functions differ in whether they give numbers or arrays without axes."""
+    return isinstance(x, (np.ndarray, np.generic)) or type(x), np.result_type(x), np.shape(x)
+
+
+def _near(y: Any, z: Any, others: list[Any]) -> Any:
+    """Where y is z, to a few times what rounding makes of it."""
+    same = (y == z) | ((y != y) & (z != z))
+    unsure = np.zeros(z.shape, bool)
+    spread = np.zeros(z.shape)
+    for other in others:
+        unsure |= np.isfinite(other) != np.isfinite(z)
+        spread = np.fmax(spread, np.abs(other - z) if z.dtype.kind in "fc" else np.where(other != z, np.inf, 0.0))
+    if z.dtype.kind not in "fc":
+        return same | (spread > 0)
+    eps = np.finfo(z.dtype).eps
+    size = np.max(np.abs(z[np.isfinite(z)]), initial=0.0)
+    return same | unsure | (np.abs(y - z) <= 30 * spread + 50 * eps * np.maximum(np.abs(z), 1e-3 * size))
+
+
+def check_many(start: int, stop: int) -> None:
+    """Check a range of seeds; each mismatch is printed."""
+    for seed in range(start, stop):
+        print(f"#{seed}", flush=True)
+        try:
+            print(check(seed))
+        except Exception as error:
+            print(f"MISMATCH {type(error).__name__}: {error}\n{Drawn(seed)}\n", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check seeds in child processes, so that one that dies leaves its seed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.compiler.fuzz", description=__doc__)
+    parser.add_argument("start", type=int)
+    parser.add_argument("stop", type=int)
+    parser.add_argument("--here", action="store_true", help="in this process")
+    options = parser.parse_args(arguments)
+    if options.here:
+        check_many(options.start, options.stop)
+        return 0
+    counts: dict[str, int] = {}
+    start = options.start
+    while start < options.stop:
+        stop = min(start + _PORTION, options.stop)
+        command = [sys.executable, "-m", "tests.compiler.fuzz", str(start), str(stop), "--here"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        parts = done.stdout.split("#")[1:]
+        for part in parts:
+            seed, _, said = part.partition("\n")
+            what = said.split(maxsplit=1)[0] if said.strip() else "DIED"
+            counts[what] = counts.get(what, 0) + 1
+            if what == "MISMATCH":
+                print(f"seed {seed}: {said}", flush=True)
+            elif what == "DIED":
+                print(f"seed {seed}: the process died ({done.returncode}): {done.stderr[-2000:]}", flush=True)
+        start = stop if done.returncode == 0 else start + max(1, len(parts))
+    print(counts)
+    return int(bool(counts.get("MISMATCH", 0) + counts.get("DIED", 0)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
