@@ -40,7 +40,7 @@ import funcgrad.numpy
 import funcgrad.primitives
 from funcgrad.core.avals import get_aval
 from funcgrad.core.primitive import Primitive
-from funcgrad.testing.flat import directions, is_inexact, quietly
+from funcgrad.testing.flat import cotangent_function, directions, is_inexact, quietly
 from funcgrad.testing.laws import pullback_is_adjoint, tangent_equals_differences
 from funcgrad.transforms.evaluate import record_abstract
 from funcgrad.transforms.vmap import evaluate_batched
@@ -416,6 +416,12 @@ def break_laws_alone(row: Spec, args: Any) -> str:
     return ""
 
 
+def break_laws_in_reverse(row: Spec, args: Any) -> str:
+    """The law that a row's cotangents break, when they are differentiated again."""
+    f, xs = flat(row, args)
+    return _broken(cotangent_function(f, directions(np.random.default_rng(1), f(*xs))), xs, 1) if row.order > 1 else ""
+
+
 def break_law_in_batch(row: Spec, args: Any) -> str:
     """The law that a row breaks when it is batched, and then differentiated."""
     f, xs = flat(row, args)
@@ -441,6 +447,7 @@ def noticed(mutant: Mutant) -> str:
         for law, cases in (
             (break_laws, [(row, args) for row, drawn, _ in columns for args in drawn[:FEW]]),
             (break_laws_alone, [(row, args) for row, drawn, _ in columns for args in drawn[:FEW]]),
+            (break_laws_in_reverse, [(row, args) for row, drawn, _ in columns for args in drawn[:FEW]]),
             (break_law_at_edge, [(row, args) for row, _, edges in columns for args in edges]),
             (break_law_in_batch, [(row, args) for row, drawn, _ in columns for args in drawn[: FEW // 2]]),
             (break_laws, [(row, args) for row, drawn, _ in columns for args in drawn[FEW:]]),

@@ -20,7 +20,7 @@ from funcgrad.core.avals import get_aval
 from funcgrad.core.jaxpr import check_jaxpr, recording_to_jaxpr
 from funcgrad.core.primitive import Primitive
 from funcgrad.core.tracing import Recording
-from funcgrad.testing.flat import directions, is_inexact, tangent_function
+from funcgrad.testing.flat import cotangent_function, directions, is_inexact, tangent_function
 from funcgrad.testing.laws import close, pullback_is_adjoint, tangent_equals_differences
 from funcgrad.testing.tolerances import VALUE
 from funcgrad.transforms.evaluate import evaluate, record_abstract
@@ -39,6 +39,7 @@ def rows() -> list[Spec]:
 ROWS = rows()
 CASES = [pytest.param(row, dtype, id=f"{row.name}-{np.dtype(dtype).name}") for row in ROWS for dtype in row.dtypes]
 SMOOTH = [case for case in CASES if case.values[0].order > 0]
+DOUBLE = [case for case in SMOOTH if case.values[1] in (np.float64, np.complex128)]
 
 
 def outputs(f: Any, args: Any) -> list[Any]:
@@ -123,7 +124,7 @@ def test_pullback_any_direction_is_the_adjoint_of_the_tangent(row: Spec, dtype: 
     pullback_is_adjoint(f, xs, rng, row.order)
 
 
-@pytest.mark.parametrize(("row", "dtype"), [case for case in SMOOTH if case.values[1] in (np.float64, np.complex128)])
+@pytest.mark.parametrize(("row", "dtype"), DOUBLE)
 @partial(law, max_examples=2)
 @given(data=st.data())
 def test_one_operand_alone_obeys_the_laws(row: Spec, dtype: Any, data: Any) -> None:
@@ -134,6 +135,18 @@ def test_one_operand_alone_obeys_the_laws(row: Spec, dtype: Any, data: Any) -> N
         alone = lambda x, i=i: f(*xs[:i], x, *xs[i + 1 :])
         pullback_is_adjoint(alone, [xs[i]], rng)
         tangent_equals_differences(alone, [xs[i]], directions(rng, [xs[i]]))
+
+
+@pytest.mark.parametrize(("row", "dtype"), [case for case in DOUBLE if case.values[0].order > 1])
+@partial(law, max_examples=2)
+@given(data=st.data())
+def test_cotangents_differentiated_again_obey_the_laws(row: Spec, dtype: Any, data: Any) -> None:
+    args = data.draw(row.arguments(dtype))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    f, xs = flat(row, args)
+    back = cotangent_function(f, directions(rng, f(*xs)))
+    pullback_is_adjoint(back, xs, rng)
+    tangent_equals_differences(back, xs, directions(rng, xs))
 
 
 @pytest.mark.parametrize(("row", "dtype"), CASES)

@@ -79,7 +79,7 @@ def test_running_maximum_splits_a_tie_evenly() -> None:
     np.testing.assert_array_equal(actual, [1.0, 10.0, 55.0, 55.0])
 
 
-@pytest.mark.parametrize("initial", [1.0, 3.0])
+@pytest.mark.parametrize("initial", [1.0, 2.0, 3.0])
 def test_product_with_an_initial_factor_has_it_in_its_derivative(initial: float) -> None:
     x = np.array([2.0, 5.0, 0.0])
     expected = initial * np.array([0.0, 0.0, 10.0])
@@ -139,3 +139,15 @@ def test_roots_and_norms_at_zero_have_zero_derivatives() -> None:
     np.testing.assert_array_equal(fg.grad(lambda x: np.linalg.norm(x, 3))(np.zeros(3)), np.zeros(3))
     y_dot = fg.jvp(np.sign, (np.zeros(2, complex),), (np.ones(2, complex),))[1]
     np.testing.assert_array_equal(y_dot, np.zeros(2))
+
+
+def test_standard_deviation_of_equal_numbers_has_zero_derivatives() -> None:
+    np.testing.assert_array_equal(fg.grad(np.std)(np.full(3, 2.0)), np.zeros(3))
+
+
+def test_singular_value_zero_keeps_the_others_derivatives_finite() -> None:
+    x, t = np.diag([2.0, 0.0]), np.array([[1.0, 0.5], [0.25, 0.0]])
+    (_, s, _), (u_dot, s_dot, vh_dot) = fg.jvp(np.linalg.svd, (x,), (t,))
+    assert all(np.isfinite(part).all() for part in (u_dot, s_dot, vh_dot))
+    np.testing.assert_allclose(s_dot, [1.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(s, [2.0, 0.0])
