@@ -15,16 +15,19 @@ from funcgrad.api.opaque import opaque
 from funcgrad.api.products import jvp, linear_transpose, linearize, stop_gradient, vjp
 from funcgrad.api.programs import CompilationWarning, clear_caches, disable_jit
 from funcgrad.api.remat import checkpoint
+from funcgrad.api.rule_checks import RuleError, check_rules
 from funcgrad.api.staging import RetracingWarning, ShapeDtypeStruct, eval_shape, jit, make_jaxpr
 from funcgrad.numpy import operators as _operators  # noqa: F401 (gives traced arrays their operators)
 
 __all__ = [
     "CompilationWarning",
     "RetracingWarning",
+    "RuleError",
     "ShapeDtypeStruct",
     "SolutionError",
     "SymbolicZero",
     "argmin",
+    "check_rules",
     "checkpoint",
     "clear_caches",
     "cond",

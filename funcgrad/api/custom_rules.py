@@ -13,6 +13,7 @@ import optree
 from funcgrad.api.bodies import operands, record_body, strengthened
 from funcgrad.api.products import tree_text
 from funcgrad.api.results import zeros_for
+from funcgrad.api.rule_checks import check_rule, is_checking
 from funcgrad.control.custom import (
     PullbackRule,
     Rule,
@@ -101,6 +102,7 @@ class _Custom:
         self.transformation = self.construct
         functools.update_wrapper(self, function, updated=())
         self._nondiff = _positions(self, nondiff_argnums, nondiff_argnames)
+        self._checked = False
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -115,6 +117,10 @@ class _Custom:
         call = _Call(self.construct, self.function, self._nondiff, args)
         if not any(type(x) is Tracer for x in call.leaves):
             return self.function(*args)
+        if not self._checked and is_checking():
+            self._checked = check_rule(
+                call.name, self.function, lambda xs: self._lower(call, xs), self._rule(call), call.leaves
+            )
         ys: Sequence[Any] | None = None
         if is_differentiated([*call.leaves, *self._captured()]):
             ys = record_rule(call.leaves, lambda xs: self._lower(call, xs), self._rule(call), call.name)
@@ -401,20 +407,25 @@ def _contents(cell: Any) -> Any:
 def _positional(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     """A call's arguments by position, defaults filled in."""
     parameters = parameters_of(f)
-    if parameters is None or (not kwargs and len(args) >= len(parameters)):
+    if parameters is None or isinstance(f, np.ufunc):
+        parameters = ()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    missing = positional[len(args) :]
+    if not kwargs and all(p.default is p.empty for p in missing):
         return args
-    bound = inspect.Signature(parameters).bind(*args, **kwargs)
-    bound.apply_defaults()
-    if bound.kwargs:
+    by_name = [name for name in kwargs if name not in {p.name for p in missing}]
+    if by_name:
         raise ArgumentError(
             message(
                 f"{name_of(f)} has a derivative rule, which knows arguments by position.",
-                value=f"keyword-only: {', '.join(bound.kwargs)}",
+                value=f"given by name: {', '.join(by_name)}",
                 where=caller(),
                 fix="parameters without * in front; functools.partial for what stays the same.",
             )
         )
-    return bound.args
+    bound = inspect.Signature(positional).bind(*args[: len(positional)], **kwargs)
+    bound.apply_defaults()
+    return (*bound.args, *args[len(positional) :])
 
 
 def _positions(owner: _Custom, numbers: Any, names: Any) -> tuple[int, ...]:

@@ -244,3 +244,23 @@ def test_defjvps_sums_the_rules_of_the_arguments() -> None:
     assert fg.grad(f, (0, 1))(3.0, 5.0) == (30.0, 0.0)
     for a, b in itertools.product((fg.jacfwd, fg.jacrev), repeat=2):
         assert a(b(f))(3.0, 5.0) == 10.0
+
+
+def test_rules_are_checked_against_differences_once_in_their_context() -> None:
+    right, wrong = by_vjp(), fg.custom_elementwise(np.sin, lambda y, x: np.cos(x) + 1e-3)
+    exact = fg.custom_vjp(lambda p: {"y": p["a"] ** 2 * p["b"]})
+    exact.defvjp(
+        lambda p: (exact(p), p),
+        lambda p, ct: ({"a": ct["y"] * 2 * p["a"] * p["b"], "b": np.sum(ct["y"] * p["a"] ** 2)},),
+    )
+    fg.grad(wrong)(1.0)
+    with fg.check_rules():
+        p = {"a": np.arange(3.0), "b": 2.0}
+        fg.grad(lambda p: np.sum(exact(p)["y"]))(p)
+        fg.jit(lambda p: np.sum(exact(p)["y"]))(p)
+        for differentiate in (fg.grad(wrong), fg.jacfwd(wrong), fg.jit(fg.grad(wrong))):
+            with pytest.raises(fg.RuleError, match="disagrees with finite differences"):
+                differentiate(1.0)
+        with pytest.raises(AssertionError, match="by the rule"):
+            fg.grad(right)(X, Y)  # three times too large on purpose
+    fg.grad(wrong)(1.0)

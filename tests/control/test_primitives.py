@@ -38,7 +38,25 @@ def switched(c: Any) -> Any:
     return np.sum(lax.switch(np.argmax(c), branches, c))
 
 
-PROGRAMS = [recurrent, counted, chosen, switched]
+def kept(c: Any) -> Any:
+    return np.sum(fg.checkpoint(lambda c: np.sin(A @ np.tanh(c)))(c))
+
+
+def by_rule(c: Any) -> Any:
+    f = fg.custom_jvp(lambda c: np.exp(c) * c)
+    f.defjvp(lambda xs, dots: (np.exp(xs[0]) * xs[0], (np.exp(xs[0]) + f(xs[0])) * dots[0]))
+    return np.sum(f(c))
+
+
+def foreign(c: Any) -> Any:
+    return np.sum(fg.opaque(lambda c: A @ c, derivative=fg.jit(lambda c: A + 0 * c))(c) ** 2)
+
+
+def solved(c: Any) -> Any:
+    return np.sum(fg.linear_solve(lambda x: A @ x + 5 * x * np.sum(c**2), c))
+
+
+PROGRAMS = [recurrent, counted, chosen, switched, kept, by_rule, foreign, solved]
 
 
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
