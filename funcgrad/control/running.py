@@ -6,6 +6,7 @@ as NumPy does on small arrays; a function of one line per equation costs next to
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any
@@ -15,6 +16,9 @@ from funcgrad.core.jaxpr import Jaxpr, Literal, Var
 from funcgrad.core.source import Place, note_place, replay
 
 Runner = Callable[..., tuple[Any, ...]]
+
+# In this package, so that its lines are not taken for the user's; and no file, so that no lines are shown.
+_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "<jaxpr>")
 
 
 def prepared(jaxpr: Jaxpr) -> Runner:
@@ -59,7 +63,7 @@ def _prepare(jaxpr: Jaxpr) -> Runner:
         lines.append(line + (f"; del {', '.join(freed)}" if freed else ""))
     outs = "".join(f"{read(x)}, " for x in jaxpr.outputs)
     lines.append(f"    return ({outs})")
-    exec(compile("\n".join(lines), __file__, "exec"), scope)
+    exec(compile("\n".join(lines), _FILE, "exec"), scope)
     run = scope.pop("run")  # no cycle of references: it goes when the jaxpr goes
     places = [eqn.place for eqn in jaxpr.equations]
 

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcgrad.control.derived import (
-    Closed,
     active_carry,
     closed,
     derived,
@@ -31,45 +30,28 @@ from funcgrad.control.derived import (
     valued,
 )
 from funcgrad.control.equations import Lowered, derivative_equation
+from funcgrad.control.pairs import Operands, Params, by_kind, pairs_of
 from funcgrad.control.running import prepared
 from funcgrad.control.scan import Steps, batched_body, batched_jaxpr, in_front, record_split, scan_p, strong
 from funcgrad.control.splitting import Split, grouped, split_body, spread, transposed_body
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.jaxpr import Jaxpr, Var
+from funcgrad.core.jaxpr import Jaxpr
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.core.tracing import Tracer
 from funcgrad.primitives.extrema import reduce_any
 from funcgrad.primitives.masking import select
 from funcgrad.primitives.structural import reshape
 from funcgrad.transforms.evaluate import evaluate, record_abstract
-from funcgrad.transforms.jvp import jvp
 from funcgrad.transforms.transpose import tangent_aval
 
-Params = dict[str, Any]
 
-
-class _Operands(NamedTuple):
-    """A loop's operands by kind."""
-
-    cond_consts: Sequence[Any]
-    consts: Sequence[Any]
-    carry: Sequence[Any]
-    cts: Sequence[Any] = ()
-
-
-def _by_kind(args: Sequence[Any], params: Params) -> _Operands:
-    cond_consts, consts, rest = grouped(args, params["num_cond_consts"], params["num_body_consts"])
-    num_carry = len(params["body_jaxpr"].outputs)
-    return _Operands(cond_consts, consts, rest[:num_carry], rest[num_carry:])
-
-
-def _strong_operands(args: Sequence[Any], params: Params) -> _Operands:
-    cond_consts, consts, carry, cts = _by_kind(args, params)
+def _strong_operands(args: Sequence[Any], params: Params) -> Operands:
+    cond_consts, consts, carry, cts = by_kind(args, params)
     cond: Jaxpr = params["cond_jaxpr"]
     body: Jaxpr = params["body_jaxpr"]
     inputs = [*cond.inputs[: len(cond_consts)], *body.inputs]
     xs = [strong(x, v.aval) for x, v in zip([*cond_consts, *consts, *carry], inputs, strict=True)]
-    return _by_kind([*xs, *cts], params)
+    return by_kind([*xs, *cts], params)
 
 
 def _while_implementation(*args: Any, **params: Any) -> tuple[Any, ...]:
@@ -84,7 +66,7 @@ def _while_abstract(*xs: ShapedArray, **params: Any) -> tuple[ShapedArray, ...]:
     return tuple([ShapedArray(x.shape, x.dtype) for x in params["body_jaxpr"].out_avals])
 
 
-def _stacking(operands: _Operands, split: Split, params: Params) -> tuple[Sequence[Any], list[list[Any]], int]:
+def _stacking(operands: Operands, split: Split, params: Params) -> tuple[Sequence[Any], list[list[Any]], int]:
     """The loop's results, what its known part stacked in each step, column by column, and the number of steps."""
     cond, body = prepared(params["cond_jaxpr"]), prepared(split.known.jaxpr)
     cond_consts, consts, carry, _ = operands
@@ -99,80 +81,12 @@ def _stacking(operands: _Operands, split: Split, params: Params) -> tuple[Sequen
     return carry, columns, steps
 
 
-# The loop over pairs of value and tangent -----------------------------------------------------------------------------
+# Derivatives --------------------------------------------------------------------------------------------------------
 
 
-class _Pairs(NamedTuple):
-    """The loop over pairs of a loop.
-
-    Attributes:
-        params: Its parameters.
-        values: The constants of its body.
-        active: Which of the loop's consts and carry have tangents in it.
-    """
-
-    params: Params
-    values: tuple[Any, ...]
-    active: tuple[bool, ...]
-
-    def operands(self, xs: _Operands, x_dots: Sequence[Any]) -> list[Any]:
-        """Its operands, given the loop's own and tangents for consts and carry (None: zero)."""
-        dots = [
-            settled(x_dot, tangent_aval(x))
-            for x, x_dot, yes in zip([*xs.consts, *xs.carry], x_dots, self.active, strict=True)
-            if yes
-        ]
-        count = sum(self.active[: len(xs.consts)])
-        return [*xs.cond_consts, *self.values, *xs.consts, *dots[:count], *xs.carry, *dots[count:]]
-
-
-def _pairs(params: Params, first: tuple[bool, ...]) -> _Pairs:
-    cond, body, num_consts = params["cond_jaxpr"], params["body_jaxpr"], params["num_body_consts"]
-    active = active_carry(body, first, num_consts, len(body.outputs))
-    pair_body = derived(body, ("pairs", active), lambda body: _pair_body(body, active, num_consts))
-    carry = picked(body.inputs[num_consts:], active[num_consts:])
-    avals = tuple(tangent_aval(v.aval) for v in carry)
-    pair_cond = derived(
-        cond, ("pairs", avals), lambda cond: Jaxpr([*cond.inputs, *map(Var, avals)], (), cond.equations, cond.outputs)
-    )
-    count = num_consts + sum(active[:num_consts]) + len(pair_body.values)
-    pair_params = {**params, "cond_jaxpr": pair_cond, "body_jaxpr": pair_body.jaxpr, "num_body_consts": count}
-    return _Pairs(pair_params, pair_body.values, active)
-
-
-def _pair_body(body: Jaxpr, active: Sequence[bool], num_consts: int) -> Closed:
-    """(consts, their dots; carry, its dots) to (carry, its dots)."""
-    variables = body.inputs
-    const_dots, carry_dots = (
-        picked(variables[:num_consts], active[:num_consts]),
-        picked(variables[num_consts:], active[num_consts:]),
-    )
-    sizes = num_consts, len(const_dots), len(variables) - num_consts
-
-    def pairs(*args: Any) -> list[Any]:
-        consts, const_dots, carry, carry_dots = grouped(args, *sizes)
-        xs = [*consts, *carry]
-
-        def moving(*chosen: Any) -> list[Any]:
-            new = iter(chosen)
-            return evaluate(body, [next(new) if yes else x for x, yes in zip(xs, active, strict=True)])
-
-        ys, y_dots = jvp(moving, picked(xs, active), [*const_dots, *carry_dots])
-        kept = picked(zip(ys, y_dots, strict=True), active[num_consts:])
-        return [*ys, *[settled(y_dot, tangent_aval(y)) for y, y_dot in kept]]
-
-    order = [*variables[:num_consts], *const_dots, *variables[num_consts:], *carry_dots]
-    dot_start = len(order) - len(carry_dots)
-    avals = [
-        tangent_aval(v.aval) if num_consts <= i < num_consts + len(const_dots) or i >= dot_start else v.aval
-        for i, v in enumerate(order)
-    ]
-    return closed(record_abstract("jvp", pairs, avals))
-
-
-def _push(xs: _Operands, x_dots: Sequence[Any], params: Params, first: tuple[bool, ...]) -> list[Any]:
+def _push(xs: Operands, x_dots: Sequence[Any], params: Params, first: tuple[bool, ...]) -> list[Any]:
     """The tangents of the carry, None where there is none, given those of consts and carry."""
-    pairs = _pairs(params, first)
+    pairs = pairs_of(params, first)
     results = bind(while_p, *pairs.operands(xs, x_dots), **pairs.params)
     num_carry = len(xs.carry)
     return spread(results[num_carry:], pairs.active[len(xs.consts) :])
@@ -184,7 +98,7 @@ def _push(xs: _Operands, x_dots: Sequence[Any], params: Params, first: tuple[boo
 def _while_inline(*args: Any, **params: Any) -> Any:
     """A loop whose derivative is wanted."""
     lowered = Lowered(args)
-    xs = _by_kind(lowered.values, params)
+    xs = by_kind(lowered.values, params)
     first = lowered.active[params["num_cond_consts"] :]
     if not any(first):
         return bind(while_p, *lowered.values, **params)
@@ -211,7 +125,7 @@ def _as_scan(args: Sequence[Any], lowered: Lowered, first: tuple[bool, ...], par
     if any(type(x) is Tracer for x in lowered.values):
         operands = _strong_operands(list(map(innermost, lowered.values)), params)
         steps = _count(operands, params)
-        xs = _by_kind(args, params)
+        xs = by_kind(args, params)
         body, num_consts = params["body_jaxpr"], params["num_body_consts"]
         return bind(
             scan_p,
@@ -232,7 +146,7 @@ def _as_scan(args: Sequence[Any], lowered: Lowered, first: tuple[bool, ...], par
     return record_split(lowered, split, results, residuals, Steps(steps), len(operands.cond_consts))
 
 
-def _count(operands: _Operands, params: Params) -> int:
+def _count(operands: Operands, params: Params) -> int:
     cond, body = prepared(params["cond_jaxpr"]), prepared(params["body_jaxpr"])
     carry, steps = operands.carry, 0
     while cond(*operands.cond_consts, *carry)[0]:
@@ -253,7 +167,7 @@ def _stack(column: list[Any], aval: ShapedArray) -> Any:
 def _while_vjp(cts: Sequence[Any], ys: Any, xs: Sequence[Any], ids: Sequence[int | None], params: Params) -> list[Any]:
     # In a recording without values the loop is linear in its operands without values.
     active = tuple(number is not None for number in ids)
-    operands, skipped = _by_kind(xs, params), params["num_cond_consts"]
+    operands, skipped = by_kind(xs, params), params["num_cond_consts"]
     x_cts = _pull(operands, cts, params, active[skipped:])
     return [*(None,) * skipped, *spread(x_cts, active[skipped:])]
 
@@ -261,7 +175,7 @@ def _while_vjp(cts: Sequence[Any], ys: Any, xs: Sequence[Any], ids: Sequence[int
 # while_transpose: cotangents of consts and carry, given those of the result -------------------------------------------
 
 
-def _pull(xs: _Operands, cts: Sequence[Any], params: Params, first: tuple[bool, ...]) -> Sequence[Any]:
+def _pull(xs: Operands, cts: Sequence[Any], params: Params, first: tuple[bool, ...]) -> Sequence[Any]:
     """The cotangents of the consts and carried values in `first`, given those of the results (None: zero)."""
     chosen = active_carry(params["body_jaxpr"], first, len(xs.consts), len(xs.carry))[len(xs.consts) :]
     full = [settled(ct, tangent_aval(x)) for ct, x, yes in zip(cts, xs.carry, chosen, strict=True) if yes]
@@ -287,7 +201,7 @@ def _transpose_implementation(*args: Any, first: tuple[bool, ...], **params: Any
 
 
 def _transpose_abstract(*xs: ShapedArray, first: tuple[bool, ...], **params: Any) -> tuple[ShapedArray, ...]:
-    operands = _by_kind(xs, params)
+    operands = by_kind(xs, params)
     return tuple([tangent_aval(x) for x in picked([*operands.consts, *operands.carry], first)])
 
 
@@ -301,7 +215,7 @@ class _Pullback:
     """
 
     def __init__(self, args: Sequence[Any], active: Sequence[bool], params: Params, first: tuple[bool, ...]) -> None:
-        self.xs, moving = _by_kind(args, params), _by_kind(active, params)
+        self.xs, moving = by_kind(args, params), by_kind(active, params)
         self.active, self.params, self.first = active, params, first
         self.moving = (*moving.consts, *moving.carry)
         self.moving_cts = moving.cts
@@ -328,8 +242,8 @@ class _Pullback:
         self, x_dots: Sequence[Any], active: tuple[bool, ...], cts: Sequence[Any], wanted: tuple[bool, ...]
     ) -> Sequence[Any]:
         """T_G((x, x_dots), (cts, ct)), the part of x that is wanted."""
-        xs, pairs = self.xs, _pairs(self.params, active)
-        operands = _by_kind(pairs.operands(xs, x_dots), pairs.params)
+        xs, pairs = self.xs, pairs_of(self.params, active)
+        operands = by_kind(pairs.operands(xs, x_dots), pairs.params)
         num_consts = len(xs.consts)
         all_cts = [*cts, *picked(spread(xs.cts, self.chosen), pairs.active[num_consts:])]
         of_consts = [*(False,) * len(pairs.values), *wanted[:num_consts]]
@@ -377,7 +291,7 @@ class _Rows(NamedTuple):
     dims: Sequence[int | None]
 
 
-def _batched_loop(size: int, xs: _Operands, dims: _Operands, params: Params, whole: Sequence[bool]) -> _Rows:
+def _batched_loop(size: int, xs: Operands, dims: Operands, params: Params, whole: Sequence[bool]) -> _Rows:
     """The loop over all rows at once, until the last of them is done; rows that are done stay as they are.
 
     Args:
@@ -446,9 +360,9 @@ def _frozen(cond: Jaxpr, body: Jaxpr, num_cond_consts: int, num_carry: int) -> J
 def _while_batch(
     size: int, args: Sequence[Any], dims: Sequence[int | None], params: Params
 ) -> tuple[Sequence[Any], Sequence[int | None]]:
-    xs = _by_kind(args, params)
+    xs = by_kind(args, params)
     whole = (False,) * (len(xs.consts) + len(xs.carry))
-    rows = _batched_loop(size, xs, _by_kind(dims, params), params, whole)
+    rows = _batched_loop(size, xs, by_kind(dims, params), params, whole)
     return bind(while_p, *rows.operands, **rows.params), rows.dims[len(xs.consts) :]
 
 
@@ -457,7 +371,7 @@ def _transpose_batch(
 ) -> tuple[Sequence[Any], Sequence[int | None]]:
     loop = {name: value for name, value in params.items() if name != "first"}
     first = params["first"]
-    xs, all_dims = _by_kind(args, loop), _by_kind(dims, loop)
+    xs, all_dims = by_kind(args, loop), by_kind(dims, loop)
     num_consts = len(xs.consts)
     active = active_carry(loop["body_jaxpr"], first, num_consts, len(xs.carry))
     rows = _batched_loop(size, xs, all_dims, loop, active)
