@@ -1,14 +1,29 @@
 """Where temporaries are: in the workspace, or on the stack where the code that uses them is written out in place.
 
-In the workspace each buffer has an offset, and shares it with those that it never meets. Small nests are written out,
+In the workspace each buffer has an offset, and shares it with those that it never meets; what is computed point by
+point may lie where an operand was that nothing else reads. Small nests are written out,
 point by point; LLVM then keeps the small arrays between them in registers.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from funcgrad.compiler.loops import Apply, Branch, Buffer, Check, Loop, Nest, Step, parts
+from funcgrad.compiler.indices import Affine, Index
+from funcgrad.compiler.loops import (
+    Apply,
+    Branch,
+    Buffer,
+    Check,
+    Expression,
+    Load,
+    Loop,
+    Nest,
+    Step,
+    loads,
+    parts,
+)
 from funcgrad.compiler.ordering import expressions
 from funcgrad.kernels.assembly import Kernel
 
@@ -27,9 +42,18 @@ def plan_workspace(steps: Sequence[Step]) -> int:
             if buffer.place == "workspace":
                 first.setdefault(buffer, number)
                 last[buffer] = number
+    heirs = _heirs(steps, first, last)
+    groups: dict[Buffer, list[Buffer]] = {}  # what takes the same memory in turn, by the first of them
+    for buffer in sorted(first, key=lambda b: first[b]):
+        ancestor = buffer
+        while ancestor in heirs:
+            ancestor = heirs[ancestor]
+        groups.setdefault(ancestor, []).append(buffer)
+    for ancestor, group in groups.items():
+        last[ancestor] = max(last[b] for b in group)
     placed: list[tuple[int, int, Buffer]] = []  # offset, end
     size = 0
-    for buffer in sorted(first, key=lambda b: (-b.nbytes, first[b])):
+    for buffer in sorted(groups, key=lambda b: (-b.nbytes, first[b])):
         space = -(-max(buffer.nbytes, 1) // _ALIGNMENT) * _ALIGNMENT
         offset = 0
         for start, end, other in placed:
@@ -38,11 +62,66 @@ def plan_workspace(steps: Sequence[Step]) -> int:
             if start - offset >= space:
                 break
             offset = max(offset, end)
-        buffer.number = offset
+        for member in groups[buffer]:
+            member.number = offset
         placed.append((offset, offset + space, buffer))
         placed.sort(key=lambda item: item[0])
         size = max(size, offset + space)
     return size
+
+
+def _heirs(steps: Sequence[Step], first: dict[Buffer, int], last: dict[Buffer, int]) -> dict[Buffer, Buffer]:
+    """What may be stored where an operand was: each such buffer with that operand, which nothing reads later.
+
+    Args:
+        steps: The program.
+        first: The number of the step that first mentions a buffer of the workspace.
+        last: The number of the step that last mentions it.
+    """
+    found: dict[Buffer, Buffer] = {}
+    for number, step in enumerate(steps):
+        if type(step) is not Nest or step.ordered or step.sequential:
+            continue
+        made = [s for s in step.statements if s.combine is None and first.get(s.buffer) == number]
+        if not made:
+            continue
+        places: dict[Buffer, set[Index]] = {}
+        for load in _loads(step):
+            places.setdefault(load.buffer, set()).add(load.index)
+        written = Counter(step.writes())
+        ending = [b for b in places if last.get(b) == number and first[b] < number and b not in written]
+        for s in made:
+            if s.buffer in places or written[s.buffer] > 1 or not _is_one_to_one(s.index, step):
+                continue
+            heir_of = [b for b in ending if b.dtype == s.buffer.dtype and b.size == s.buffer.size]
+            operand = next((b for b in heir_of if places[b] == {s.index}), None)
+            if operand is not None:
+                found[s.buffer] = operand
+                ending.remove(operand)
+    return found
+
+
+def _loads(nest: Nest) -> Iterator[Load]:
+    for s in nest.statements:
+        yield from loads(s.expression)
+        if isinstance(s.index, Expression):
+            yield from loads(s.index)
+
+
+def _is_one_to_one(index: Index, nest: Nest) -> bool:
+    """Whether each point of a nest has an element of its own: then each is read before it is overwritten."""
+    if type(index) is not Affine:
+        return False
+    axes = {axis: abs(c) for axis, c, _ in index.terms}
+    if any(axis < 0 for axis in axes):
+        return False
+    span = 0
+    for axis in sorted(range(len(nest.extents)), key=lambda axis: axes.get(axis, 0)):
+        if nest.extents[axis] > 1:
+            if axes.get(axis, 0) <= span:
+                return False
+            span += axes[axis] * (nest.extents[axis] - 1)
+    return True
 
 
 def write_out_small(steps: Sequence[Step]) -> None:
