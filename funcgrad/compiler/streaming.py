@@ -21,7 +21,7 @@ MOST_COST = 12.0
 """Up to which cost of its expressions a nest waits for memory; where it computes meanwhile, streaming slows it down."""
 LINE = 64
 _MOST_STREAMS = 4  # cores collect about ten lines at a time, other stores among them
-_HAS_STREAMS = platform.machine().lower() in ("x86_64", "amd64")
+HAS_STREAMS = platform.machine().lower() in ("x86_64", "amd64")
 
 
 def streamed(plan: Plan, width: int, vector_bits: int) -> set[int]:
@@ -33,7 +33,7 @@ def streamed(plan: Plan, width: int, vector_bits: int) -> set[int]:
         vector_bits: The size of the machine's vectors.
     """
     nest = plan.nest
-    if nest.inline or not _HAS_STREAMS or vector_bits < 256 or plan.vector is None or plan.order[-1] != plan.vector:
+    if nest.inline or not HAS_STREAMS or vector_bits < 256 or plan.vector is None or plan.order[-1] != plan.vector:
         return set()
     loaded = {x.buffer for s in nest.statements for x in expressions(s) if type(x) is Load}
     found = {
