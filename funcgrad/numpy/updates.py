@@ -30,7 +30,7 @@ def assigned(x: Any, index: Any, v: Any) -> Any:
     Raises:
         IndexError, ValueError: as NumPy.
     """
-    v = held(v) if isinstance(v, (Tracer, np.ndarray, np.generic, int, float, complex)) else as_array(v)
+    v = held(v) if isinstance(v, (Tracer, np.ndarray, np.generic, bool)) else as_array(v)
     if is_mask(index, x) and not np.shape(v):
         return _assigned_where(x, index, v)
     selection = select(x, index)
@@ -105,7 +105,7 @@ def operated(x: Any, index: Any, ufunc: Any, *operands: Any, unique: bool = Fals
     """
     selection = select(x, index)
     shape = selection.result_shape()
-    operands = tuple(_fitting(_operand(v), shape, bool(selection.arrays)) for v in operands)
+    operands = tuple(_fitting(_operand(v, x.dtype), shape, bool(selection.arrays)) for v in operands)
     rule = _SCATTERS.get(ufunc)
     target = reshape(x, selection.shape)
     if rule is not None:
@@ -117,8 +117,10 @@ def operated(x: Any, index: Any, ufunc: Any, *operands: Any, unique: bool = Fals
     return reshape(scattering.scatter_set(target, v, selection.static, *selection.arrays), x.shape)
 
 
-def _operand(v: Any) -> Any:
-    return held(v) if isinstance(v, (Tracer, np.ndarray, np.generic, int, float, complex)) else as_array(v)
+def _operand(v: Any, dtype: Any) -> Any:
+    if type(v) in (int, float, complex):  # a number of Python's takes part in the array's dtype
+        return np.asarray(v).astype(np.result_type(dtype, v))
+    return held(v) if isinstance(v, (Tracer, np.ndarray, np.generic, bool)) else as_array(v)
 
 
 _SCATTERS: dict[Any, Operation] = {

@@ -1,0 +1,49 @@
+"""Random programs, compiled: NumPy's values, types and exceptions; `python -m tests.compiler.fuzz` tries more."""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.compiler import fuzz
+
+_PROGRAMS = 120
+_PORTIONS = 6
+
+
+@pytest.mark.parametrize("portion", range(_PORTIONS))
+def test_compiled_random_program_equals_eager(portion: int) -> None:
+    counts: collections.Counter[str] = collections.Counter()
+    for seed in range(portion, _PROGRAMS, _PORTIONS):
+        try:
+            counts[fuzz.check(seed)] += 1
+        except AssertionError as error:
+            error.add_note(repr(fuzz.Drawn(seed)))
+            raise
+    assert counts["compiled"] > 0.8 * counts.total()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1_000_000, 2_000_000_000))
+def test_compiled_unseen_random_program_equals_eager(seed: int) -> None:
+    fuzz.check(seed)
+
+
+def test_mismatch_is_found_and_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    seed = next(seed for seed in range(100) if "np.sin" in fuzz.Drawn(seed).source and fuzz.check(seed) == "compiled")
+    right = fuzz.outcome
+    calls: list[int] = []
+
+    def wrong(f: object, arguments: object) -> object:
+        calls.append(1)
+        results = right(f, arguments)  # type: ignore[arg-type]
+        return results if len(calls) != 6 else [y + 1 if y.dtype.kind == "f" else ~y for y in results]
+
+    monkeypatch.setattr(fuzz, "outcome", wrong)
+    fuzz.check_many(seed, seed + 1)
+    printed = capsys.readouterr().out
+    assert "MISMATCH" in printed
+    assert "def program(" in printed
