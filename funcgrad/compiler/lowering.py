@@ -17,7 +17,7 @@ from funcgrad.compiler.indices import ZERO, strides_of
 from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression, loads
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.compiler.scalars import Convert, ToComplex, logical_not
-from funcgrad.compiler.tensors import Tensor, broadcast, constant, identity, reshaped, view
+from funcgrad.compiler.tensors import Tensor, broadcast, constant, identity, moved, reshaped, view
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
 from funcgrad.kernels.assembly import ELEMENTS
@@ -26,7 +26,10 @@ from funcgrad.primitives.identity import stop_gradient_p
 
 Rule: TypeAlias = Callable[..., Any]
 
+Wish: TypeAlias = Callable[[Equation], Sequence[tuple[int, ...] | None]]
+
 RULES: dict[Primitive, Rule] = {}
+WISHES: dict[Primitive, Wish] = {}
 # Those whose rules know complex numbers.
 COMPLEX: set[Primitive] = set()
 
@@ -41,6 +44,16 @@ def lowers(*primitives: Primitive, complex_numbers: bool = False) -> Callable[[R
             if complex_numbers:
                 COMPLEX.add(primitive)
         return rule
+
+    return register
+
+
+def wishes(*primitives: Primitive) -> Callable[[Wish], Wish]:
+    """Register what primitives would like: for each operand the order of axes in memory, or None for any."""
+
+    def register(wish: Wish) -> Wish:
+        WISHES.update(dict.fromkeys(primitives, wish))
+        return wish
 
     return register
 
@@ -102,7 +115,7 @@ class Lowering:
 
     def _equations(self, jaxpr: Jaxpr, env: dict[Var, Tensor], places: dict[Var, Tensor]) -> None:
         """Lower the equations of a jaxpr one after the other; what nothing needs any more leaves the environment."""
-        uses = _uses(jaxpr)
+        uses, layouts = _uses(jaxpr), _layouts(jaxpr)
         self._live.append(env)
         for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
             xs = [self.read(env, x) for x in eqn.inputs]
@@ -110,12 +123,14 @@ class Lowering:
                 env.pop(v, None)
             ys = self.equation(eqn, xs)
             for v, y in zip(eqn.outputs, ys, strict=True):
-                self._settle(v, y, uses.get(v, 0), places.get(v))
+                self._settle(v, y, uses.get(v, 0), places.get(v), layouts.get(v))
                 if v in uses:
                     env[v] = y
         self._live.pop()
 
-    def _settle(self, v: Var, y: Tensor, uses: int, place: Tensor | None) -> None:
+    def _settle(
+        self, v: Var, y: Tensor, uses: int, place: Tensor | None, layout: tuple[int, ...] | None
+    ) -> None:
         """Store a result whose place is known, or that several will use and that takes work."""
         if y.dtype != v.aval.dtype or y.shape != v.aval.shape:
             raise TypeError(f"lowered to {y.dtype}{y.shape}, the equation gives {v.aval!r}")
@@ -124,8 +139,16 @@ class Lowering:
                 self.fusion.realise(y, place)
             elif not _moved_in(y, place):
                 self.fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
-        elif uses > 1 and y.buffer is None and y.cost > 0.0:
-            self.fusion.realise(y)
+        elif y.buffer is None and y.cost > 0.0:
+            if layout is not None:
+                self.fusion.realise(y, self._laid_out(y, layout))
+            elif uses > 1:
+                self.fusion.realise(y)
+
+    def _laid_out(self, y: Tensor, layout: tuple[int, ...]) -> Tensor:
+        """Workspace for an array with its axes in an order in memory."""
+        x = self.fusion.buffer(tuple(y.shape[axis] for axis in layout), y.dtype)
+        return moved(x, y.shape, lambda index: tuple(index[axis] for axis in layout))
 
     def read(self, env: dict[Var, Tensor], x: Atom) -> Tensor:
         """The tensor of a variable or a literal."""
@@ -277,6 +300,18 @@ def reads(x: Tensor, b: Buffer) -> bool:
     if x.buffer is not None:
         return x.buffer is b
     return x.size > 0 and any(load.buffer is b for load in loads(x.at(identity(x.shape))))
+
+
+def _layouts(jaxpr: Jaxpr) -> dict[Var, tuple[int, ...]]:
+    """The orders of axes in memory that equations wish for; of several the last."""
+    layouts: dict[Var, tuple[int, ...]] = {}
+    for eqn in jaxpr.equations:
+        wish = WISHES.get(eqn.primitive)
+        if wish is not None:
+            for x, layout in zip(eqn.inputs, wish(eqn), strict=True):
+                if isinstance(x, Var) and layout is not None:
+                    layouts[x] = layout
+    return layouts
 
 
 def _uses(jaxpr: Jaxpr) -> dict[Var, int]:

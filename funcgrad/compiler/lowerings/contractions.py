@@ -16,7 +16,7 @@ import numpy as np
 from funcgrad.compiler import blas, runtime
 from funcgrad.compiler.indices import ZERO, Index
 from funcgrad.compiler.loops import Apply, Constant, Expression
-from funcgrad.compiler.lowering import Lowering, cast, lowers
+from funcgrad.compiler.lowering import Lowering, cast, lowers, wishes
 from funcgrad.compiler.scalars import multiply
 from funcgrad.compiler.tensors import Tensor, identity, moved
 from funcgrad.core.jaxpr import Equation
@@ -341,6 +341,24 @@ def _einsum(lowering: Lowering, eqn: Equation, *xs: Tensor, subscripts: str, opt
         operands.append((contract(lowering, x2, labels2, x1, labels1, kept, dtype), kept))
     x, labels = relabelled(*operands[0])
     return x if labels == out and len(xs) > 1 else summed(lowering, x, labels, out, dtype)
+
+
+@wishes(einsum.einsum_p)
+def _wish(eqn: Equation) -> list[tuple[int, ...] | None]:
+    """Of a stack of large products, that the matrices are not scattered among each other."""
+    terms, out = einsum.split(eqn.params["subscripts"])
+    if len(terms) != 2:
+        return [None] * len(terms)
+    sizes = {a: n for term, x in zip(terms, eqn.inputs, strict=True) for a, n in zip(term, x.aval.shape, strict=True)}
+    stack = [a for a in terms[0] if a in terms[1] and a in out]
+    if not stack or math.prod(n for a, n in sizes.items() if a not in stack) < _WORTH_MATRIX:
+        return [None, None]
+    return [_stack_first(term, stack) for term in terms]
+
+
+def _stack_first(term: str, stack: list[str]) -> tuple[int, ...] | None:
+    order = sorted(range(len(term)), key=lambda axis: (term[axis] not in stack, axis))
+    return None if order == list(range(len(term))) or len(set(term)) < len(term) else tuple(order)
 
 
 def _numbers(term: str) -> Labels:
