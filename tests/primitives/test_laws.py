@@ -144,7 +144,9 @@ def test_cotangents_differentiated_again_obey_the_laws(row: Spec, dtype: Any, da
     args = data.draw(row.arguments(dtype))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     f, xs = flat(row, args)
-    back = cotangent_function(f, directions(rng, f(*xs)))
+    # Squared, so that what comes back into the row's rules is traced itself.
+    squares = lambda *us: [y * y for y in f(*us) if is_inexact(y)]
+    back = cotangent_function(squares, directions(rng, squares(*xs)))
     pullback_is_adjoint(back, xs, rng)
     tangent_equals_differences(back, xs, directions(rng, xs))
 

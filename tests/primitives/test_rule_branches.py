@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import funcgrad as fg
+import funcgrad.numpy
 from funcgrad.testing import check_grads, check_laws
 from funcgrad.testing.differences import differences
 from funcgrad.testing.laws import close
@@ -151,3 +152,19 @@ def test_singular_value_zero_keeps_the_others_derivatives_finite() -> None:
     assert all(np.isfinite(part).all() for part in (u_dot, s_dot, vh_dot))
     np.testing.assert_allclose(s_dot, [1.0, 0.0], atol=1e-12)
     np.testing.assert_allclose(s, [2.0, 0.0])
+
+
+@pytest.mark.parametrize("method", ["max", "min"])
+def test_extremum_that_is_nan_is_nobodys_and_its_derivative_zero(method: str) -> None:
+    index = np.array([0, 1])
+
+    def f(x, v):
+        return getattr(fg.numpy.at(x)[index], method)(v)
+
+    x, v = np.array([1.0, 2.0]), np.array([np.nan, 5.0 if method == "max" else 0.0])
+    for argnum in (0, 1):
+        directions = [np.ones(2) if argnum == i else np.zeros(2) for i in (0, 1)]
+        with np.errstate(invalid="ignore"):  # as np.maximum.at warns
+            y_dot = fg.jvp(f, (x, v), tuple(directions))[1]
+        assert np.isfinite(y_dot).all()
+        assert y_dot[1] == argnum
