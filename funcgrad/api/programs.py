@@ -74,6 +74,7 @@ class Program:
 
     Attributes:
         name: The function's name.
+        flush_subnormals: Whether compiled code takes numbers too small to be normal as 0.
         jaxpr: Closed; captured arrays are its first inputs.
         constants: The captured arrays.
         out_tree: The structure of the result.
@@ -82,8 +83,11 @@ class Program:
         failure: Why it is not compiled, if it cannot be.
     """
 
-    def __init__(self, name: str, jaxpr: Jaxpr, constants: list[Any], out_tree: TreeDef) -> None:
+    def __init__(
+        self, name: str, jaxpr: Jaxpr, constants: list[Any], out_tree: TreeDef, *, flush_subnormals: bool = False
+    ) -> None:
         self.name = name
+        self.flush_subnormals = flush_subnormals
         self.jaxpr = jaxpr
         self.constants = constants
         self.out_tree = out_tree
@@ -114,7 +118,7 @@ class Program:
         start = time.perf_counter()
         try:
             jaxpr = simplify.with_known(self.jaxpr, self._known)
-            self.executable = pipeline.executable(jaxpr)
+            self.executable = pipeline.executable(jaxpr, flush_subnormals=self.flush_subnormals)
             self._captured = [x for k, x in enumerate(self.constants) if k not in self._known]
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
@@ -130,7 +134,8 @@ class Program:
         """The program on its way to native code, to be looked at."""
         from funcgrad.compiler import pipeline, simplify
 
-        return pipeline.Program(simplify.simplified(simplify.with_known(self.jaxpr, self._known)))
+        jaxpr = simplify.simplified(simplify.with_known(self.jaxpr, self._known))
+        return pipeline.Program(jaxpr, flush_subnormals=self.flush_subnormals)
 
     def results(self, arrays: Sequence[Any]) -> list[Any]:
         """The flat results, by native code if there is some."""

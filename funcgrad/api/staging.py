@@ -41,10 +41,11 @@ class RetracingWarning(UserWarning):
 
 
 class _jit(Transformed[P, R]):
-    options = ("static_argnums", "static_argnames", "compile")
+    options = ("static_argnums", "static_argnames", "compile", "flush_subnormals")
     static_argnums: tuple[int, ...]
     static_argnames: tuple[str, ...]
     compile: str
+    flush_subnormals: bool
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         super().__init__(function, **options)
@@ -134,7 +135,8 @@ class _jit(Transformed[P, R]):
             if not same:
                 written.append(v)
         closed = Jaxpr([v for v, _ in jaxpr.constants] + list(jaxpr.inputs), [], jaxpr.equations, jaxpr.outputs)
-        program = Program(name_of(self.function), closed, constants, out_tree)
+        flush = self.flush_subnormals
+        program = Program(name_of(self.function), closed, constants, out_tree, flush_subnormals=flush)
         if recording.guards:
             program.failure = "a Python branch, loop or index depends on a traced value"
             self._warn(
@@ -393,6 +395,7 @@ def jit(
     static_argnames: str | Sequence[str] = (),
     *,
     compile: Literal["second", "now"] = "second",
+    flush_subnormals: bool = False,
 ) -> Callable[P, R]:
     """A function that is recorded once per signature, compiled, and from then on runs as one native function.
 
@@ -406,6 +409,8 @@ def jit(
         static_argnums: Positions of arguments that are Python values to f, not arrays; they must be hashable.
         static_argnames: The same by parameter name.
         compile: "second": at the second call with a signature. "now": at the first.
+        flush_subnormals: Whether compiled code takes numbers below 2.2e-308 (float64) as 0, as XLA's does. NumPy keeps
+            them, but many processors take a hundred times longer over each.
 
     Returns:
         A function with f's signature.
@@ -426,7 +431,8 @@ def jit(
                 f"jit got compile={compile!r}.", where=caller(), fix='compile="second" (at the second call) or "now".'
             )
         )
-    return _jit(f, static_argnums=numbers, static_argnames=names, compile=compile)
+    options = {"compile": compile, "flush_subnormals": flush_subnormals}
+    return _jit(f, static_argnums=numbers, static_argnames=names, **options)
 
 
 class _make_jaxpr(Transformed[P, Jaxpr]):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from funcgrad.compiler import runtime
+from funcgrad.compiler import native, runtime
 from funcgrad.compiler.loops import Branch, Buffer, Call, Check, Loop, Nest, Step
 from funcgrad.compiler.nests import NestEmitter
 from funcgrad.compiler.python_step import PythonStep
@@ -41,7 +41,7 @@ class ProgramEmitter:
 
     def __init__(self, vector_bits: int) -> None:
         self.vector_bits = vector_bits
-        self.module = Module()
+        self.module = Module(avx512=vector_bits == 512)
         self.globals: dict[Buffer, str] = {}
         self.number = 0
         self.python_steps: list[PythonStep] = []
@@ -215,3 +215,33 @@ def _array_text(buffer: Buffer) -> str:
     else:
         items = [constant_text(x, element) for x in values]
     return f"[{len(items)} x {kind}] [{', '.join(f'{kind} {item}' for item in items)}]"
+
+
+# x86's control register of vector arithmetic: subnormal operands are taken as 0, subnormal results are 0.
+_FLUSH = 0x8040
+
+
+def flushing(text: str) -> str:
+    """A module whose program computes without subnormal numbers, where the processor has a switch for that (x86)."""
+    if not native.host()[0].startswith(("x86_64", "i686")):
+        return text
+    body = text.replace("define i32 @program(", "define internal i32 @computation(", 1)
+    return (
+        body
+        + f"""
+declare void @llvm.x86.sse.stmxcsr(ptr)
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+define i32 @program({PARAMETERS}) noinline nounwind {{
+  %before = alloca i32
+  %within = alloca i32
+  call void @llvm.x86.sse.stmxcsr(ptr %before)
+  %state = load i32, ptr %before
+  %flushed = or i32 %state, {_FLUSH}
+  store i32 %flushed, ptr %within
+  call void @llvm.x86.sse.ldmxcsr(ptr %within)
+  %status = call i32 @computation({ARGUMENTS}) noinline
+  call void @llvm.x86.sse.ldmxcsr(ptr %before)
+  ret i32 %status
+}}
+"""
+    )

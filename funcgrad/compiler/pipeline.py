@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.compiler import cache, entry, lowerings, native, runtime
-from funcgrad.compiler.emission import ProgramEmitter
+from funcgrad.compiler.emission import ProgramEmitter, flushing
 from funcgrad.compiler.fusion import Fusion, drop_dead
 from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts, program_text
 from funcgrad.compiler.lowering import Lowering
@@ -32,10 +32,12 @@ class Program:
         steps: The loops.
         fallbacks: Equations that call NumPy.
         workspace: Bytes of temporaries.
+        flush_subnormals: Whether it computes with 0 for numbers too small to be normal.
     """
 
-    def __init__(self, jaxpr: Jaxpr) -> None:
+    def __init__(self, jaxpr: Jaxpr, *, flush_subnormals: bool = False) -> None:
         self.jaxpr = jaxpr
+        self.flush_subnormals = flush_subnormals
         lowering = Lowering(Fusion())
         lowering.program(self.jaxpr)
         self.steps: list[Step] = drop_dead(lowering.fusion.steps)
@@ -55,14 +57,15 @@ class Program:
         """The module as text, its entry included."""
         arguments = [_argument(v.aval) for v in self.jaxpr.inputs]
         results = [_argument(x.aval) for x in self.jaxpr.outputs]
-        return self._module + entry.entry_text(arguments, results, self.workspace, release_gil=self._is_long())
+        text = self._module + entry.entry_text(arguments, results, self.workspace, release_gil=self._is_long())
+        return flushing(text) if self.flush_subnormals else text
 
     def _is_long(self) -> bool:
         return _operations(self.steps) > _LONG
 
     def compile(self) -> Executable:
         """Native code, from disk if it is there."""
-        text = canonical_text(self.jaxpr)
+        text = _key_text(self.jaxpr, self.flush_subnormals)
         name = None if text is None else cache.key(text)
         stored = None if name is None else cache.read(name)
         steps = [step.run for step in self._python_steps]
@@ -87,14 +90,14 @@ def _operations(steps: Sequence[Step]) -> int:
     return total
 
 
-def executable(jaxpr: Jaxpr) -> Executable:
+def executable(jaxpr: Jaxpr, *, flush_subnormals: bool = False) -> Executable:
     """Native code of a closed jaxpr, from disk if it is there; then nothing is even lowered."""
     simple = simplified(jaxpr)
-    text = canonical_text(simple)
+    text = _key_text(simple, flush_subnormals)
     stored = None if text is None else cache.read(cache.key(text))
     if stored is not None and not stored.header["steps"]:
         return Executable(native.load(stored.code), (), (), "disk")
-    return Program(simple).compile()
+    return Program(simple, flush_subnormals=flush_subnormals).compile()
 
 
 class Executable:
@@ -127,6 +130,11 @@ def _argument(aval: ShapedArray) -> entry.Argument:
 
 # What a parameter of an equation may be, so that its text says all of it.
 _TELLING = (int, float, complex, str, bool, type(None), np.dtype, np.generic, Index)
+
+
+def _key_text(jaxpr: Jaxpr, flush_subnormals: bool) -> str | None:
+    text = canonical_text(jaxpr)
+    return f"flush subnormals\n{text}" if text is not None and flush_subnormals else text
 
 
 def canonical_text(jaxpr: Jaxpr) -> str | None:
