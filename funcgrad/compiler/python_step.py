@@ -30,6 +30,9 @@ class PythonStep(Step):
         self.operands = tuple(operands)
         self.results = tuple(results)
 
+    def __repr__(self) -> str:
+        return self.eqn.primitive.name
+
     def reads(self) -> Iterator[Buffer]:
         """The operands."""
         return (x.buffer for x in self.operands if x.buffer is not None)
