@@ -117,7 +117,9 @@ def _funcgrad(squares: Any, inputs: Inputs) -> Call:
         Q[:, np.arange(d), np.arange(d)] = np.exp(q)
         return log_posterior(alpha, q, l, squares(Q, mu, x, np), gamma, m, np, logsumexp)
 
-    gradient = funcgrad.jit(funcgrad.grad(objective, argnums=(0, 1, 2, 3)), static_argnums=(5, 6))
+    # Weights of far components are subnormal, which processors are slow at; XLA flushes them, too.
+    gradient = funcgrad.grad(objective, argnums=(0, 1, 2, 3))
+    gradient = funcgrad.jit(gradient, static_argnums=(5, 6), flush_subnormals=True)
     return _call(gradient, inputs)
 
 

@@ -560,3 +560,15 @@ def test_programs_do_not_keep_objects_without_end() -> None:
         layer = Layer(np.ones(3), 1)
         layer.apply(X)
     assert len(Layer.apply._programs) <= 256
+
+
+def test_flush_subnormals_takes_them_as_zero_in_compiled_code_only() -> None:
+    x = np.array([1e-310, 1.0, 2.4e-308])
+    kept, flushed = fg.jit(lambda x: x * 0.5), fg.jit(lambda x: x * 0.5, flush_subnormals=True)
+    for _ in range(3):
+        np.testing.assert_array_equal(kept(x), x * 0.5)
+    flushed(x)
+    y = flushed(x)
+    assert y[1] == 0.5
+    assert all(part in (0.0, half) for part, half in zip(y, x * 0.5, strict=True))
+    np.testing.assert_array_equal(x * 0.5, [5e-311, 0.5, 1.2e-308])  # the mode ends with the call
