@@ -58,6 +58,11 @@ class Lowered:
         self._ids = [number for _, number in pairs]
         self.active = tuple(number is not None and is_inexact(get_aval(x)) for x, number in pairs)
 
+    @property
+    def forward_only(self) -> bool:
+        """Whether tangents are all that will be asked for: then nothing need be kept for the way back."""
+        return self.recording.transformation == "jvp"
+
     def record(self, primitive: Primitive, results: Sequence[Any], push: Push, pull: Pull) -> tuple[Any, ...]:
         """Results one level down as this recording's, with the derivative that they have in the active operands.
 

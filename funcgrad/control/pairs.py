@@ -1,11 +1,11 @@
-"""The loop over pairs of value and tangent that belongs to a loop of unknown length: its forward mode."""
+"""Loops over pairs of value and tangent: forward mode that keeps nothing from step to step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from funcgrad.control.derived import Closed, active_carry, closed, derived, picked, settled
+from funcgrad.control.derived import Closed, active_carry, active_outputs, closed, derived, picked, settled
 from funcgrad.control.splitting import grouped
 from funcgrad.core.jaxpr import Jaxpr, Var
 from funcgrad.transforms.evaluate import evaluate, record_abstract
@@ -97,4 +97,44 @@ def _pair_body(body: Jaxpr, active: Sequence[bool], num_consts: int) -> Closed:
         tangent_aval(v.aval) if num_consts <= i < num_consts + len(const_dots) or i >= dot_start else v.aval
         for i, v in enumerate(order)
     ]
+    return closed(record_abstract("jvp", pairs, avals))
+
+
+def scan_pairs(
+    jaxpr: Jaxpr, first: tuple[bool, ...], num_consts: int, num_carry: int
+) -> tuple[Closed, tuple[bool, ...]]:
+    """The body over pairs of a scan's body, and which inputs have tangents.
+
+    From (consts, their dots; carry, its dots; x, its dots) to (carry, its dots; ys, their dots): dots are tangents.
+    """
+    active = active_carry(jaxpr, first, num_consts, num_carry)
+    return derived(
+        jaxpr, ("scan pairs", active), lambda jaxpr: _scan_pairs(jaxpr, active, num_consts, num_carry)
+    ), active
+
+
+def _scan_pairs(jaxpr: Jaxpr, active: Sequence[bool], num_consts: int, num_carry: int) -> Closed:
+    parts = grouped(list(zip(jaxpr.inputs, active, strict=True)), num_consts, num_carry)
+    sizes = [size for part in parts for size in (len(part), sum(yes for _, yes in part))]
+    carry_active = active[num_consts : num_consts + num_carry]
+    ys_active = active_outputs(jaxpr, active)[num_carry:]
+
+    def pairs(*args: Any) -> list[Any]:
+        groups = grouped(args, *sizes[:-1])
+        xs = [x for values in groups[::2] for x in values]
+        dots = [x for tangents in groups[1::2] for x in tangents]
+
+        def moving(*chosen: Any) -> list[Any]:
+            new = iter(chosen)
+            return evaluate(jaxpr, [next(new) if yes else x for x, yes in zip(xs, active, strict=True)])
+
+        ys, y_dots = jvp(moving, picked(xs, active), dots)
+        full = [settled(y_dot, tangent_aval(y)) for y, y_dot in zip(ys, y_dots, strict=True)]
+        carry_dots, row_dots = picked(full[:num_carry], carry_active), picked(full[num_carry:], ys_active)
+        return [*ys[:num_carry], *carry_dots, *ys[num_carry:], *row_dots]
+
+    avals = []
+    for part in parts:
+        avals += [v.aval for v, _ in part]
+        avals += [tangent_aval(v.aval) for v, yes in part if yes]
     return closed(record_abstract("jvp", pairs, avals))

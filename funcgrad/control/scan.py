@@ -2,7 +2,8 @@
 
 Where derivatives are wanted, the known part of the body (see `splitting`) runs forwards and stacks residuals; its
 linear part runs forwards over them for tangents, and the transpose of that backwards for cotangents. All of these are
-scans again, so every order and every combination follows.
+scans again, so every order and every combination follows. Where tangents alone are asked for, one loop over pairs of
+value and tangent does without residuals.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcgrad.control.derived import Closed, closed, derived, picked, settled, valued
+from funcgrad.control.derived import Closed, active_outputs, closed, derived, picked, settled, valued
 from funcgrad.control.equations import Lowered, derivative_equation
+from funcgrad.control.pairs import scan_pairs
 from funcgrad.control.running import prepared
 from funcgrad.control.splitting import Split, grouped, split_body, spread, transposed_body
 from funcgrad.core.avals import ShapedArray, get_aval
@@ -22,6 +24,7 @@ from funcgrad.core.jaxpr import Jaxpr, Var
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.primitives.structural import broadcast_to, moveaxis
 from funcgrad.transforms.evaluate import record_abstract
+from funcgrad.transforms.transpose import tangent_aval
 from funcgrad.transforms.vmap import evaluate_batched
 
 Params = dict[str, Any]
@@ -72,11 +75,45 @@ def _scan_inline(*args: Any, **params: Any) -> Any:
         ys = _scan_abstract(*map(get_aval, xs), **params)
         return lowered.record(_scan_equation, ys, _never, lambda cts: transpose_scan(cts, xs, lowered.active, params))
     split = split_body(jaxpr, lowered.active, num_consts, num_carry)
+    if lowered.forward_only and _stacked_bytes(split, len(jaxpr.outputs)) * params["length"] > _MOST_STACKED:
+        return _scan_forward(lowered, params)
     known = {**params, "jaxpr": split.known.jaxpr, "num_consts": len(split.known.values) + num_consts}
     results = bind(scan_p, *split.known.values, *xs, **known)
     count = len(jaxpr.outputs)
     residuals = split.residuals(xs, results[count:], num_consts)
     return record_split(lowered, split, results[:count], residuals, Steps(params["length"], params["reverse"]))
+
+
+# In forward mode residuals spare computing values twice: up to this many bytes they are kept.
+_MOST_STACKED = 2**20
+
+
+def _stacked_bytes(split: Split, count: int) -> int:
+    return sum(aval.size * aval.dtype.itemsize for aval in split.known.jaxpr.out_avals[count:])
+
+
+def _scan_forward(lowered: Lowered, params: Params) -> Any:
+    """A scan of which tangents are all that will be asked for: they are computed beside the values, in one loop."""
+    jaxpr, num_consts, num_carry = params["jaxpr"], params["num_consts"], params["num_carry"]
+    body, active = scan_pairs(jaxpr, lowered.active, num_consts, num_carry)
+    groups = grouped(list(zip(lowered.values, active, strict=True)), num_consts, num_carry)
+    consts, carry = (len(group) + sum(yes for _, yes in group) for group in groups[:2])
+    carry_active = active[num_consts : num_consts + num_carry]
+    ys_active = active_outputs(jaxpr, active)[num_carry:]
+
+    def push(tangents: Sequence[Any]) -> list[Any]:
+        dots = iter(spread(tangents, lowered.active))
+        operands: list[Any] = []
+        for group in groups:
+            settled_dots = [settled(next(dots), tangent_aval(x)) if yes else next(dots) for x, yes in group]
+            operands += [x for x, _ in group]
+            operands += [x_dot for x_dot, (_, yes) in zip(settled_dots, group, strict=True) if yes]
+        known = {**params, "jaxpr": body.jaxpr, "num_consts": len(body.values) + consts, "num_carry": carry}
+        results = bind(scan_p, *body.values, *operands, **known)
+        _, carry_dots, _, row_dots = grouped(results, num_carry, carry - num_carry, len(ys_active))
+        return [*spread(carry_dots, carry_active), *spread(row_dots, ys_active)]
+
+    return lowered.record(_scan_equation, bind(scan_p, *lowered.values, **params), push, _never)
 
 
 class Steps(NamedTuple):
@@ -115,7 +152,7 @@ def record_split(
 
 
 def _never(tangents: Sequence[Any]) -> Any:
-    raise AssertionError("a recording without values is transposed, not pushed forward")
+    raise AssertionError("this recording goes the other way only")
 
 
 def _push(split: Split, residuals: tuple[list[Any], list[Any]], tangents: Sequence[Any], steps: Steps) -> Sequence[Any]:

@@ -1,6 +1,6 @@
 """The loop of unknown length: carry = body(consts, carry) while cond(consts, carry).
 
-Forward mode is a loop over pairs of value and tangent. Reverse mode needs the steps backwards:
+Forward mode is a loop over pairs of value and tangent, and keeps nothing. Reverse mode needs the steps backwards:
 
 - Where nothing but derivatives is recorded around the loop, the values are there. The loop runs, its steps are
   counted, and what is differentiated is a `scan` of that many steps, to any order.
@@ -102,7 +102,7 @@ def _while_inline(*args: Any, **params: Any) -> Any:
     first = lowered.active[params["num_cond_consts"] :]
     if not any(first):
         return bind(while_p, *lowered.values, **params)
-    if all(map(only_differentiated, lowered.values)):
+    if not lowered.forward_only and all(map(only_differentiated, lowered.values)):
         return _as_scan(args, lowered, first, params)
     if lowered.recording.abstract:
         results: Sequence[Any] = _while_abstract(**params)

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -371,6 +372,33 @@ def test_endless_loop_stops_at_an_interrupt() -> None:
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         fg.while_loop(lambda x: x > 0, lambda x: x + 1, 1)
+
+
+@pytest.mark.parametrize("argnum", [0, 1])
+def test_forward_mode_without_residuals_equals_that_with_them(argnum: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = (C, XS)
+    directions = [np.cos(x) for x in args]
+    f = lambda x: LOSSES["scan"][0](*[x if i == argnum else y for i, y in enumerate(args)])
+    x, x_dot = args[argnum], directions[argnum]
+    along = lambda f: lambda x: fg.jvp(f, (x,), (x_dot,))[1]
+    derivatives: list[Any] = [along, lambda f: fg.grad(along(f)), lambda f: along(along(f)), lambda f: fg.jit(along(f))]
+    derivatives += [lambda f: along(fg.grad(f)), lambda f: lambda x: fg.vmap(along(f))(np.stack([x, x]))[1]]
+    expected = [derivative(f)(x) for derivative in derivatives]
+    monkeypatch.setattr("funcgrad.control.scan._MOST_STACKED", 0)
+    for derivative, value in zip(derivatives, expected, strict=True):
+        np.testing.assert_allclose(derivative(f)(x), value, atol=1e-11)
+
+
+def test_forward_mode_keeps_nothing_from_step_to_step() -> None:
+    def peak(steps: int) -> float:
+        f = lambda c: fg.scan(lambda c, _: (np.tanh(A @ c), None), c, None, steps)[0]
+        fg.jvp(f, (C,), (C,))
+        tracemalloc.start()
+        fg.jvp(f, (C,), (C,))
+        (_, most), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
+        return most
+
+    assert peak(50_000) < 300_000
 
 
 def test_derived_jaxprs_do_not_outlive_their_loops() -> None:
