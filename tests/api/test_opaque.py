@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from scipy import integrate, special
@@ -105,3 +108,21 @@ def test_bad_declarations_and_results_are_named() -> None:
     shifting = fg.opaque(lambda x: x[x > 1], result=fg.ShapeDtypeStruct((3,), float))
     with pytest.raises(TreeMismatchError, match="another type than before"):
         fg.jit(lambda x: shifting(x))(X)
+
+
+def test_functions_of_numba_and_c_take_part() -> None:
+    library = ctypes.CDLL(ctypes.util.find_library("m"))
+    library.cos.restype, library.cos.argtypes = ctypes.c_double, [ctypes.c_double]
+    by_c = fg.opaque(np.vectorize(library.cos, otypes=[float]), derivative=lambda x: -np.sin(x))
+    np.testing.assert_allclose(fg.grad(lambda x: np.sum(by_c(x) * x))(X), np.cos(X) - X * np.sin(X), rtol=1e-14)
+
+    @numba.njit
+    def powers(x: Any) -> Any:
+        total = np.zeros_like(x)
+        for i in range(x.size):
+            total[i] = x[i] ** 3
+        return total
+
+    by_numba = fg.opaque(powers, derivative=fg.jit(lambda x: 3 * x**2))
+    np.testing.assert_allclose(fg.hessian(lambda x: np.sum(by_numba(x)))(X), np.diag(6 * X), rtol=1e-12)
+    np.testing.assert_allclose(fg.jit(fg.vmap(fg.grad(lambda x: np.sum(by_numba(x)))))(X[None])[0], 3 * X**2)
