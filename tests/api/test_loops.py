@@ -151,6 +151,20 @@ def test_rows_of_a_batched_while_loop_stop_at_their_own_iteration() -> None:
     np.testing.assert_array_equal(fg.vmap(fg.grad(halved))(xs), [1.0, 0.25, 1 / 64])
 
 
+def test_rows_that_are_done_leave_no_nan_in_derivatives() -> None:
+    def f(x: Any, n: Any) -> Any:
+        return fg.while_loop(lambda s: s[1] < n, lambda s: (np.sqrt(s[0]) * np.log(s[0]), s[1] + 1), (x, 0))[0]
+
+    x, n = np.array([0.0, 40.0, -1.0]), np.array([0, 2, 0])
+    with np.errstate(all="ignore"):
+        for derivative, done in ((fg.grad, 1.0), (fg.hessian, 0.0), (fg.jacfwd, 1.0)):
+            expected = [done, derivative(f)(40.0, 2), done]
+            np.testing.assert_allclose(fg.vmap(derivative(f))(x, n), expected, rtol=1e-12)
+            np.testing.assert_allclose(fg.jit(fg.vmap(derivative(f)))(x, n), expected, rtol=1e-12)
+        total = fg.grad(lambda x: np.sum(fg.vmap(f)(x, n)))(x)
+    np.testing.assert_allclose(total, [1.0, fg.grad(f)(40.0, 2), 1.0], rtol=1e-12)
+
+
 def test_fori_loop_with_a_traced_count_has_both_modes() -> None:
     def power(x: Any, n: Any) -> Any:
         return fg.fori_loop(0, n, lambda i, y: y * x, 1.0)
