@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from funcgrad.compiler.indices import Affine, Index, name
+from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.indices import Expression as Expression
 
 Shape: TypeAlias = tuple[int, ...]
@@ -325,76 +325,3 @@ def loads(x: Expression) -> Iterator[Load]:
                 pending.append(y.index)
         elif type(y) is Apply:
             pending.extend(y.operands)
-
-
-# How a program reads
-
-
-class Printer:
-    """Loops as text: each buffer by a name, each shared expression once."""
-
-    def __init__(self) -> None:
-        self.names: dict[Buffer, str] = {}
-
-    def buffer(self, b: Buffer) -> str:
-        """A buffer's name."""
-        if b not in self.names:
-            prefix = {"input": "in", "output": "out", "constant": "const"}.get(b.place, "tmp")
-            number = len(self.names) if prefix == "tmp" else b.number
-            self.names[b] = f"{prefix}{number}"
-        return self.names[b]
-
-    def index(self, index: Index) -> str:
-        """An index."""
-        return repr(index) if type(index) is Affine else self.expression(index)  # type: ignore[arg-type]
-
-    def expression(self, x: Expression) -> str:
-        """A scalar."""
-        if type(x) is Constant:
-            return f"{x.value}"
-        if type(x) is Counter:
-            return f"({x.index!r})"
-        if type(x) is Load:
-            return f"{self.buffer(x.buffer)}[{self.index(x.index)}]"
-        assert type(x) is Apply
-        function = getattr(x.function, "name", None) or x.function.__name__
-        return f"{function}({', '.join(map(self.expression, x.operands))})"
-
-    def step(self, step: Step, indent: str = "") -> Iterator[str]:
-        """A step, line by line."""
-        if type(step) is Nest:
-            counters = " ".join(f"{name(k)}<{n}" for k, n in enumerate(step.extents))
-            yield f"{indent}for {counters or 'once'}:"
-            for s in step.statements:
-                sign = "=" if s.combine is None else f"={s.combine}="
-                yield f"{indent}  {self.buffer(s.buffer)}[{self.index(s.index)}] {sign} {self.expression(s.expression)}"
-        elif type(step) is Check:
-            yield f"{indent}check {self.buffer(step.buffer)}: {step.reason}"
-        elif type(step) is Loop:
-            if step.flag is not None:
-                yield f"{indent}while:"
-                yield from self.steps(step.condition, f"{indent}  ")
-                yield f"{indent}  if not {self.buffer(step.flag)}: break"
-            else:
-                yield f"{indent}loop {name(step.axis)}<{step.count}:"
-            yield from self.steps(step.body, f"{indent}  ")
-        elif type(step) is Branch:
-            for number, steps in enumerate(step.branches):
-                yield f"{indent}case {number} of {self.buffer(step.index)}:"
-                yield from self.steps(steps, f"{indent}  ")
-        elif type(step) is Call:
-            outs = ", ".join(map(self.buffer, step.outputs))
-            yield f"{indent}{outs} = {step.text}({', '.join(map(self.buffer, step.inputs))})"
-        else:
-            outs = ", ".join(map(self.buffer, step.writes()))
-            yield f"{indent}{outs} = numpy {step!r}({', '.join(map(self.buffer, step.reads()))})"
-
-    def steps(self, steps: Sequence[Step], indent: str = "") -> Iterator[str]:
-        """Steps, line by line."""
-        for step in steps:
-            yield from self.step(step, indent)
-
-
-def program_text(steps: Sequence[Step]) -> str:
-    """A program as text."""
-    return "\n".join(Printer().steps(steps))

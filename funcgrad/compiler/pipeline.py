@@ -12,9 +12,10 @@ import numpy as np
 from funcgrad.compiler import cache, entry, lowerings, native, runtime
 from funcgrad.compiler.emission import ProgramEmitter, flushing
 from funcgrad.compiler.fusion import Fusion, drop_dead
-from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts, program_text
+from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts
 from funcgrad.compiler.lowering import Lowering
 from funcgrad.compiler.planning import plan_workspace, write_out_small
+from funcgrad.compiler.printing import program_text
 from funcgrad.compiler.simplify import simplified
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, jaxpr_text

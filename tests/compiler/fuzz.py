@@ -49,7 +49,7 @@ def check(seed: int) -> str:
             if isinstance(expected, Exception) or isinstance(actual, Exception):
                 if isinstance(expected, Exception) and not isinstance(actual, Exception):
                     expected = without_dead_code(jitted, arguments)
-                    if not isinstance(expected, Exception):
+                    if not isinstance(expected, Exception) or _is_undefined(expected, arguments):
                         continue
                 same = number == 0 or str(expected) == str(actual)
                 if type(expected) is not type(actual) or not same:
@@ -76,6 +76,11 @@ def without_dead_code(jitted: Any, arguments: Sequence[Any]) -> Any:
         if program.executable is not None:
             return outcome(Noise(0, 0.0).results, [simplified(program.jaxpr), [*program.constants, *arguments]])
     return None
+
+
+def _is_undefined(error: Exception, arguments: Sequence[Any]) -> bool:
+    """Whether it depends on LAPACK's version that an error was found: in matrices with infinities or NaN."""
+    return isinstance(error, np.linalg.LinAlgError) and not all(np.all(np.isfinite(x)) for x in arguments)
 
 
 def assert_equal(drawn: Drawn, number: int, arguments: Sequence[Any], expected: list[Any], actual: list[Any]) -> None:
