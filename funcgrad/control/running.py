@@ -14,6 +14,7 @@ from typing import Any
 from funcgrad.control.derived import derived
 from funcgrad.core.jaxpr import Jaxpr, Literal, Var
 from funcgrad.core.source import Place, note_place, replay
+from funcgrad.transforms.evaluate import evaluate
 
 Runner = Callable[..., tuple[Any, ...]]
 
@@ -33,6 +34,8 @@ def prepared(jaxpr: Jaxpr) -> Runner:
         return (v3,)
     ```
     """
+    if replay.always:  # somebody looks on, equation by equation
+        return lambda *args: tuple(evaluate(jaxpr, args))
     return derived(jaxpr, "run", _prepare)
 
 
