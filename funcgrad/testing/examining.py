@@ -185,8 +185,12 @@ class _Evaluator:
         xs = tuple(x for x, _ in pairs)
         replay.place = eqn.place
         if any(True for _ in subjaxprs(eqn)):
-            with watched(lambda *seen: applications.append(_application(*seen))):
-                y = bind(eqn.primitive, *xs, **eqn.params)
+            before, replay.always = replay.always, True
+            try:
+                with watched(lambda *seen: applications.append(_application(*seen))):
+                    y = bind(eqn.primitive, *xs, **eqn.params)
+            finally:
+                replay.always = before
         else:
             y = bind(eqn.primitive, *xs, **eqn.params)
         operands = tuple(made for _, made in pairs)
@@ -215,11 +219,13 @@ def _evaluate_steps(flat: FlatFunction, jaxpr: Jaxpr, rules: Sequence[Rule | Non
 def simple(steps: Sequence[Step]) -> Iterator[Step | Application]:
     """Steps, and in place of those that carry a program what was applied inside of them."""
     for step in steps:
-        yield from (a for a in step.inner if not _carries(a)) if step.inner else (step,)
+        yield from (a for a in step.inner if not carries_program(a)) if step.inner else (step,)
 
 
-def _carries(application: Application) -> bool:
-    return any(isinstance(value, Jaxpr) for value in application.params.values())
+def carries_program(application: Application) -> bool:
+    """Whether what was applied is a loop or a branch itself."""
+    parts = [part for value in application.params.values() for part in (value if type(value) is tuple else (value,))]
+    return any(isinstance(part, Jaxpr) for part in parts)
 
 
 def text_of(x: Any) -> str:

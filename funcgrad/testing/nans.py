@@ -15,7 +15,7 @@ from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import Primitive
 from funcgrad.core.source import Source, caller, read_source, replay
 from funcgrad.core.tracing import Tracer
-from funcgrad.testing.examining import Application, Examined, Step, called, examine, text_of
+from funcgrad.testing.examining import Application, Examined, Step, called, carries_program, examine, text_of
 from funcgrad.testing.flat import FlatFunction, cotangent_function
 from funcgrad.testing.observing import exchanged, results
 from funcgrad.testing.rewrites import Suggestion, suggestion
@@ -37,6 +37,7 @@ class NanReport:
         path: The result in which it is.
         primitive: The operation that first gave something that is not finite; empty if an argument is not.
         mode: "" if it was the operation itself; "forward" or "reverse" if it was its derivative.
+        inside: The loop or branch in which it was applied, if there is one.
         source: The user's line.
         operands: The operation's operands: what the user calls them, and their values.
         became: The line and the operation where an infinity became NaN, if it was not one from the start.
@@ -54,6 +55,7 @@ class NanReport:
     became: tuple[Source | None, str] | None = None
     suggestion: Suggestion | None = None
     argument: str = ""
+    inside: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.kind)
@@ -78,6 +80,9 @@ class NanReport:
         return "\n".join(lines)
 
     def _what(self) -> str:
+        if self.inside:
+            place = f"in `{self.inside}`" + (f", in {self.mode} mode," if self.mode else "")
+            return f"{place} `{self.primitive}` gives it"
         if not self.mode:
             return f"`{self.primitive}` gives it"
         return f"in {self.mode} mode the derivative of `{self.primitive}` is not finite"
@@ -167,16 +172,18 @@ def _explain(examined: Examined, call: Callable[..., Any], name: str, paths: Seq
     tried = [anchor, *([turn.of or turn] if turn is not None else [])]
     fix = suggestion(examined, call, tried, before)
     rule = step.rule
+    inside = "" if found is step else step.primitive.name
     return NanReport(
         name,
         kind,
         paths[number],
-        rule.primitive.name if rule else found.primitive.name,
+        rule.primitive.name if rule and not inside else found.primitive.name,
         rule.mode if rule else "",
         read_source(found.place),
         tuple(_operands(anchor if found is step else found)),
         None if turn is None or _has_nan(*step.ys) else (turn.source, turn.primitive.name),
         fix,
+        inside=inside,
     )
 
 
@@ -190,7 +197,7 @@ def _operands(step: Step | Application) -> Iterator[tuple[str, Any]]:
 def _innermost(step: Step) -> Step | Application:
     """Of a loop or a branch, what inside of it first gave something that is not finite."""
     for application in step.inner:
-        if _is_bad(*application.ys) and not _is_bad(*application.xs):
+        if not carries_program(application) and _is_bad(*application.ys) and not _is_bad(*application.xs):
             return application
     return step
 

@@ -99,3 +99,17 @@ def test_kinks_in_words() -> None:
 def test_kinks_complex_numbers_have_none() -> None:
     assert not kinks(lambda z: np.abs(z) ** 2)(np.array([0j]))
     assert repr(kinks(np.sin)) == "kinks(sin)"
+
+
+def test_kinks_inside_of_a_loop_are_found_at_the_line_of_its_body() -> None:
+    def f(x):
+        def body(s):
+            y = np.abs(s[1])  # here
+            return s[0] + 1, y * 2
+
+        return fg.while_loop(lambda s: s[0] < 2, body, (0, x))[1]
+
+    found = kinks(f)(0.0)
+    assert [kink.source.text for kink in found] == ["y = np.abs(s[1])  # here"] * 2
+    assert found[0].matters is None
+    assert "not asked, inside of a loop or a branch" in str(found)

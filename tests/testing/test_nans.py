@@ -258,3 +258,51 @@ def test_debug_nans_other_threads_are_not_concerned() -> None:
         thread.start()
         thread.join()
     assert np.isnan(results[0]).all()
+
+
+# Inside of loops and branches
+
+
+def scanned(x):
+    def body(carry, u):
+        r = np.log(u - 1)  # culprit
+        return carry + r, carry
+
+    return fg.scan(body, x * 0.0, np.array([2.0, 0.5]) * x)[0]
+
+
+def repeated(x):
+    def step(i, c):
+        return np.sqrt(c) * 1.0  # culprit
+
+    return fg.fori_loop(0, 2, step, x)
+
+
+def chosen(x):
+    def root(u):
+        return np.sqrt(u) * 0.0  # culprit
+
+    return fg.cond(x > -1, root, lambda u: u, x)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "inside", "primitive"),
+    [
+        (scanned, 1.0, "scan", "log"),
+        (fg.grad(repeated), 0.0, "scan", "divide"),
+        (fg.grad(chosen), 0.0, "cond", "divide"),
+    ],
+    ids=["scan", "fori_loop", "cond"],
+)
+def test_why_nan_inside_of_a_loop_or_a_branch_names_the_line_of_its_body(
+    f: Any, x: float, inside: str, primitive: str
+) -> None:
+    report = why_nan(f)(x)
+    assert "# culprit" in report.source.text
+    assert (report.inside, report.primitive) == (inside, primitive)
+    assert f"in `{inside}`" in str(report)
+
+
+def test_debug_nans_inside_of_a_loop_names_the_line_of_its_body() -> None:
+    for f in (fg.grad(scanned), fg.jit(fg.grad(scanned))):
+        assert "r = np.log(u - 1)  # culprit" in culprit(f, 1.0)
