@@ -341,11 +341,16 @@ class Builder:
 
 
 class Module:
-    """A module under construction: functions by name, in the order in which they were asked for."""
+    """A module under construction: functions by name, in the order in which they were asked for.
 
-    __slots__ = ("declarations", "functions", "inlined")
+    Attributes:
+        avx512: Whether it is for a processor with AVX-512.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("avx512", "declarations", "functions", "inlined")
+
+    def __init__(self, avx512: bool = False) -> None:
+        self.avx512 = avx512
         self.declarations: dict[str, None] = {}
         self.functions: dict[str, str] = {}
         self.inlined = 0
@@ -436,7 +441,7 @@ class Kernel:
         self.definition = definition
         self.results = results
         self.attributes = attributes
-        self._texts: dict[tuple[Element, int], tuple[str, Module]] = {}
+        self._texts: dict[tuple[Element, int, bool], tuple[str, Module]] = {}
 
     def __call__(self, *xs: Any) -> Value:
         """Append a call; numbers among the operands become constants."""
@@ -453,17 +458,18 @@ class Kernel:
         """The name of the function for an element and width, defined in a module."""
         symbol = f"fg_{self.name}_{element.name}_{width}"
         if symbol not in module.functions:
-            known = self._texts.get((element, width))
+            key = (element, width, module.avx512)
+            known = self._texts.get(key)
             if known is None:
-                known = self._texts[element, width] = self._define(symbol, element, width, count)
+                known = self._texts[key] = self._define(symbol, element, width, count, module.avx512)
             text, needs = known
             module.declarations.update(needs.declarations)
             module.functions.update(needs.functions)
             module.functions[symbol] = text
         return symbol
 
-    def _define(self, symbol: str, element: Element, width: int, count: int) -> tuple[str, Module]:
-        needs = Module()
+    def _define(self, symbol: str, element: Element, width: int, count: int, avx512: bool) -> tuple[str, Module]:
+        needs = Module(avx512)
         builder = Builder(needs)
         names = [f"%x{i}" for i in range(count)]
         y = self.definition(*[Value(builder, name, element, width) for name in names])

@@ -1,9 +1,17 @@
-"""exp and its kin: x = k log 2 + r, a polynomial in r, and k put into the exponent (Cody and Waite)."""
+"""exp and its kin: x = k log 2 + r, a polynomial in r, and k put into the exponent (Cody and Waite).
+
+In float64 k counts sixteenths, and a table that fits registers has their powers (Tang): r is short, and so is the
+polynomial.
+
+Reference: P. T. P. Tang, Table-driven implementation of the exponential function in IEEE floating-point arithmetic,
+ACM Transactions on Mathematical Software 15 (1989).
+"""
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import Value, fabs, fma, kernel, select
+from funcgrad.kernels.assembly import F32, F64, I64, Value, fabs, fma, kernel, select
 from funcgrad.kernels.math.arithmetic import chosen, format_of, polynomial, quick_sum, quotient
+from funcgrad.kernels.math.registers import ENTRIES, entry, has_registers, near_inverse, scaled_by_register
 
 LOG2_E = 1.4426950408889634
 LN2 = 0.6931471805599453
@@ -12,20 +20,57 @@ LN2_SINGLE = float.fromhex("0x1.62e430p-1")
 LN2_F64 = (float.fromhex("0x1.62e42fefa3800p-1"), float.fromhex("0x1.ef35793c76730p-45"))
 LN2_F32 = (float.fromhex("0x1.62e400p-1"), float.fromhex("0x1.7f7d1cf79abcap-20"))
 
-# (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2; exp(r) to 2^-56.4, and to 2^-28.2 for float32.
-EXP_F64 = (
-    0.5000000000000011,
-    0.16666666666666438,
-    0.04166666666652404,
-    0.0083333333334845,
-    0.0013888888945779675,
-    0.00019841269524016345,
-    2.480149037627011e-05,
-    2.7557547293729363e-06,
-    2.763138525670189e-07,
-    2.502645544344677e-08,
-)
+# (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2; exp(r) to 2^-28.2.
 EXP_F32 = (0.4999999403953552, 0.16666516661643982, 0.04166810214519501, 0.008369197137653828, 0.0013839026214554906)
+
+
+# Powers of 2^(1/16) as pairs. (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 32: exp(r) to 2^-56.2, and exp(r) - 1 to
+# 2^-59.71 of it.
+SIXTEENTHS = (
+    1.0,
+    1.0442737824274138,
+    1.0905077326652577,
+    1.1387886347566916,
+    1.189207115002721,
+    1.241857812073484,
+    1.2968395546510096,
+    1.3542555469368927,
+    1.4142135623730951,
+    1.4768261459394993,
+    1.5422108254079407,
+    1.6104903319492543,
+    1.681792830507429,
+    1.7562521603732995,
+    1.8340080864093424,
+    1.9152065613971474,
+)
+SIXTEENTHS_REST = (
+    0.0,
+    8.551889705537965e-17,
+    -3.046782079812471e-17,
+    8.912812676025408e-17,
+    3.982015231465646e-17,
+    4.658027591836937e-17,
+    2.5382502794888315e-17,
+    7.70094837980299e-17,
+    -9.667293313452913e-17,
+    -3.483994556892796e-17,
+    7.949834809697621e-17,
+    2.4707192569797888e-17,
+    8.199010020581497e-17,
+    2.960140695448873e-17,
+    3.283107224245627e-17,
+    -1.0619946056195963e-16,
+)
+EXP_SHORT = (0.4999999999999968, 0.166666666644111, 0.04166666668564097, 0.00833347213212951, 0.0013888747146174067)
+EXPM1_SHORT = (
+    0.5000000000000003,
+    0.16666666666666682,
+    0.04166666666131224,
+    0.00833333333109527,
+    0.0013889104250402375,
+    0.0001984195582036009,
+)
 
 
 def clamped(x: Value, low: float, high: float) -> Value:
@@ -127,11 +172,59 @@ def power_of_two(shifted: Value) -> Value:
     return (shifted.bits(form.integer) << form.mantissa).bits(shifted.element)
 
 
+def sixteenths(x: Value, offset: int) -> tuple[Value, Value, Value]:
+    """k = rint(16 x / log 2) with 16 offset + k in the last bits of a number; k itself; and r, to be lessened by more.
+
+    r is exact, x less k times the first part of log(2) / 16; the second is left to take off.
+    """
+    rounder = format_of(x).rounder + ENTRIES * offset
+    shifted = fma(x, ENTRIES * LOG2_E, rounder)
+    k = shifted - rounder
+    return shifted, k, fma(k, -LN2_F64[0] / ENTRIES, x)
+
+
+def _whole_power(shifted: Value) -> Value:
+    """2^floor(k / 16), of k + 16 bias in the last bits of a number."""
+    return ((shifted.bits(I64) << (52 - 4)) & -(1 << 52)).bits(F64)
+
+
+def _exp_double(x: Value, tiny: Value, exact: bool = False) -> Value:
+    """e^x within exp's limits in float64; to 0.6 ulp instead of 1.1 if `exact`."""
+    shifted, k, r = sixteenths(x, 1022)
+    r = fma(k, -LN2_F64[1] / ENTRIES, r)
+    index = shifted.bits(I64)
+    power = entry("fg_sixteenths", SIXTEENTHS, index)
+    tail = fma(r * r, polynomial(r, EXP_SHORT), r)
+    if exact:
+        y = power + fma(power, tail, entry("fg_sixteenths_rest", SIXTEENTHS_REST, index))
+    else:
+        y = fma(power, tail, power)
+    if has_registers(x):
+        return scaled_by_register(y, k * (1.0 / ENTRIES))
+    lift = format_of(x).mantissa + 8
+    scale = _whole_power(select(tiny, index + ENTRIES * lift, index).bits(F64))
+    return lowered((y + y) * scale, tiny)
+
+
+def _half_expm1_double(x: Value) -> Value:
+    """(e^x - 1) / 2 in float64: the table's entries are pairs, and r is one."""
+    shifted, k, whole = sixteenths(x, 1022)
+    r = fma(k, -LN2_F64[1] / ENTRIES, whole)
+    rest = fma(k, -LN2_F64[1] / ENTRIES, whole - r)
+    index = shifted.bits(I64)
+    power, power_rest = entry("fg_sixteenths", SIXTEENTHS, index), entry("fg_sixteenths_rest", SIXTEENTHS_REST, index)
+    low = fma(power, r, fma(power, fma(r * r, polynomial(r, EXPM1_SHORT), rest), power_rest))
+    half = _whole_power(shifted)
+    return fma(half, low, fma(half, power, -0.5))
+
+
 def half_expm1(x: Value) -> Value:
-    """(e^x - 1) / 2, to 0.6 ulp, for x where that is finite and between -700 and 710.
+    """(e^x - 1) / 2, to 1.1 ulp, for x where that is finite and between -700 and 710.
 
     exp(r) is the pair high + low, so that 2^k high - 1 is exact wherever the difference cancels.
     """
+    if x.element is F64:
+        return _half_expm1_double(x)
     shifted, r, rest = reduced(x, format_of(x).bias - 1)
     high, low = quick_sum(x.like(1.0), r)
     low = low + fma(r * r, polynomial(r, chosen(x, PAIR_F64, PAIR_F32)), rest)
@@ -142,11 +235,12 @@ def half_expm1(x: Value) -> Value:
 @kernel
 def exp(x: Value) -> Value:
     """e^x: 2^k e^r with r = x - k log 2."""
-    low, high, tiny = chosen(x, (-746.0, 710.0, -708.0), (-104.0, 89.0, -87.0))
+    low, high, tiny = chosen(x, (-746.0, 710.0, -707.0), (-104.0, 89.0, -87.0))
     x = clamped(x, low, high)
+    if x.element is F64:
+        return _exp_double(x, x < tiny)
     shifted, r, _ = reduced(x, format_of(x).bias - 1)
-    coefficients = [2.0 * c for c in chosen(x, EXP_F64, EXP_F32)]
-    y = 2.0 + fma(r * r, polynomial(r, coefficients), r + r)
+    y = 2.0 + fma(r * r, polynomial(r, [2.0 * c for c in EXP_F32]), r + r)
     return scaled(y, shifted, x < tiny)
 
 
@@ -190,10 +284,24 @@ def falling_exp(x: Value) -> tuple[Value, Value, Value]:
     return scale * high, scale * low, small
 
 
+def quotient_above_one(x: Value, above: Value) -> Value:
+    """x / (1 + above), for x = 1 or x = above, from 0 to the root of the greatest number.
+
+    0.6 ulp where `above` is at most 1: x less a quotient of at least its half is exact then, and no sum is rounded.
+    """
+    inverse = near_inverse(1.0 + above)
+    y = x * inverse
+    return fma(fma(-y, above, x - y), inverse, y)
+
+
 @kernel
 def logistic(x: Value) -> Value:
     """1 / (1 + e^-x), the sigmoid: of e = e^-|x|, 1 / (1 + e) or e / (1 + e)."""
-    high, low, small = falling_exp(-fabs(x))
-    e = high + low
-    falls = x < 0.0
-    return lowered(quotient(select(falls, e, 1.0), x.like(1.0), e), small & falls)
+    if x.element is F32:
+        high, low, small = falling_exp(-fabs(x))
+        e = high + low
+        falls = x < 0.0
+        return lowered(quotient(select(falls, e, 1.0), x.like(1.0), e), small & falls)
+    down = clamped_below(-fabs(x), -746.0)
+    e = _exp_double(down, down < -707.0, exact=True)
+    return quotient_above_one(select(x < 0.0, e, 1.0), e)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F64, Value, fabs, fma, kernel, outlined, rarely, select
+from funcgrad.kernels.assembly import F64, I64, U64, Value, copysign, fabs, fma, kernel, outlined, rarely, select
 from funcgrad.kernels.math.arithmetic import (
     INF,
     NAN,
@@ -16,6 +16,7 @@ from funcgrad.kernels.math.arithmetic import (
 )
 from funcgrad.kernels.math.cancellation import above_one, binary, natural
 from funcgrad.kernels.math.exponential import clamped_below, falling_exp, lowered
+from funcgrad.kernels.math.registers import entry, exponent_and_mantissa
 
 LN2 = 0.6931471805599453
 LN2_REST = 2.3190468138462996e-17
@@ -171,9 +172,79 @@ def limits(x: Value, y: Value) -> Value:
     return select(x <= 0.0, select(x.equals(0.0), -INF, x.like(NAN)), y)
 
 
+# In float64, by a table (Tang): the mantissa m is between 3/4 and 3/2, c near 1 / m of the table, and m c = 1 + f.
+
+
+# Near 1 / m for m between 1 + i/16 and 1 + (i + 1)/16, or between half of these for i from 8; and -log of them. Each
+# was chosen so that its logarithm is within 2^ -63.043 of a double. Both sides of 1 have 1, so that f is m - 1 there.
+INVERSES = (
+    1.0,
+    0.9141759872436523,
+    0.8641643524169922,
+    0.8204746246337891,
+    0.7800722122192383,
+    0.7443990707397461,
+    0.7118139266967773,
+    0.6806173324584961,
+    1.30596923828125,
+    1.254654884338379,
+    1.207850456237793,
+    1.1629266738891602,
+    1.1226186752319336,
+    1.084425926208496,
+    1.0491275787353516,
+    1.0,
+)
+LOGARITHMS = (
+    0.0,
+    0.089732179844193,
+    0.14599230556327403,
+    0.19787229564103148,
+    0.2483687838154877,
+    0.29517800254939053,
+    0.33993874063414536,
+    0.3847550508004304,
+    -0.26694547642771654,
+    -0.22686054220729965,
+    -0.18884229734431274,
+    -0.1509398224423658,
+    -0.11566405908323747,
+    -0.08105074670081557,
+    -0.04795894140458608,
+    0.0,
+)
+# (log(1 + f) - f) / f^2 for -1/32 <= f <= 1/16; log(1 + f) to 2^-54.9 of it.
+LOG_SHORT = (
+    -0.49999999999999445,
+    0.3333333333333252,
+    -0.25000000003129813,
+    0.2000000001048374,
+    -0.16666661770487035,
+    0.14285689197859713,
+    -0.12503074704615047,
+    0.11133280996278486,
+    -0.09209154969708984,
+)
+
+
+def tabulated(mantissa: Value) -> tuple[Value, Value]:
+    """c and -log(c) for a mantissa."""
+    index = (mantissa.bits(U64) >> 48).bits(I64)
+    return entry("fg_inverses", INVERSES, index), entry("fg_logarithms", LOGARITHMS, index)
+
+
+def table_sum(k: Value, f: Value, start: Value) -> Value:
+    """k log 2 + start + log(1 + f)."""
+    return fma(k, LN2, start + fma(f * f, polynomial(f, LOG_SHORT), f))
+
+
 @kernel
 def log(x: Value) -> Value:
     """The natural logarithm."""
+    if x.element is F64:
+        k, mantissa = exponent_and_mantissa(x)
+        inverse, start = tabulated(mantissa)
+        return table_sum(k, fma(mantissa, inverse, -1.0), start)
     k, mantissa = split_any(x)
     return limits(x, log_sum(k, mantissa - 1.0))
 
@@ -222,6 +293,13 @@ def split_above_one(x: Value, rest: Value) -> tuple[Value, Value, Value]:
 @kernel
 def log1p(x: Value) -> Value:
     """log(1 + x)."""
+    if x.element is F64:
+        total = 1.0 + x
+        k, mantissa = exponent_and_mantissa(total)
+        inverse, start = tabulated(mantissa)
+        shrink = (mantissa.bits(I64) - total.bits(I64) + x.like(1.0).bits(I64)).bits(F64)
+        lost = select(x > 2.0**60, 0.0, (x - (total - 1.0)) * shrink)
+        return copysign(table_sum(k, fma(lost, inverse, fma(mantissa, inverse, -1.0)), start), x)
     k, whole, lost = split_above_one(x, x.like(0.0))
     y = limits(1.0 + x, log_sum(k, whole + lost))
     return select(fabs(x) < format_of(x).least, x, y)

@@ -1,0 +1,172 @@
+"""What AVX-512 has instructions for, and the same numbers by other means: small tables, exponents, powers of two.
+
+A table of 16 doubles fills two registers, and one instruction looks up eight entries; elsewhere they are loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from funcgrad.kernels.assembly import F64, I64, Value, constant_text, fma, looked_up, select
+from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
+
+# Doubles in a register, and how many entries a table has.
+LANES = 8
+ENTRIES = 16
+_VECTOR, _INTEGERS = F64.of_width(LANES), I64.of_width(LANES)
+# The mantissa between 3/4 and 3/2, NaN of negative numbers; and the rounding that is in force.
+_THREE_QUARTERS_NAN = "i32 11"
+_ROUNDING = "i32 4"
+
+
+def has_registers(x: Value) -> bool:
+    """Whether the module is for AVX-512 and the value fills its registers."""
+    return x.builder.module.avx512 and x.element.bits == F64.bits and x.width % LANES == 0
+
+
+def _part(x: Value, start: int, count: int) -> Value:
+    """`count` lanes of a vector."""
+    lanes = ", ".join([f"i32 {start + lane}" for lane in range(count)])
+    return x.builder.emit(
+        f"shufflevector {x.type} {x.text}, {x.type} poison, <{count} x i32> <{lanes}>", x.element, count
+    )
+
+
+def _joined(low: Value, high: Value) -> Value:
+    """Two vectors as one."""
+    width = 2 * low.width
+    lanes = ", ".join([f"i32 {lane}" for lane in range(width)])
+    return low.builder.emit(
+        f"shufflevector {low.type} {low.text}, {high.type} {high.text}, <{width} x i32> <{lanes}>", low.element, width
+    )
+
+
+def _by_registers(function: Callable[..., Value], *xs: Value) -> Value:
+    """A function of values of eight doubles, of as many as there are."""
+    width = xs[0].width
+    if width == LANES:
+        return function(*xs)
+    half = width // 2
+    low, high = ([_part(x, start, half) for x in xs] for start in (0, half))
+    return _joined(_by_registers(function, *low), _by_registers(function, *high))
+
+
+def _instruction(x: Value, name: str, types: str, operands: str) -> Value:
+    """The result of an instruction of the processor, eight doubles."""
+    function = f"llvm.x86.avx512.{name}.512"
+    x.builder.module.declare(f"declare {_VECTOR} @{function}({types})")
+    return x.builder.emit(f"call {_VECTOR} @{function}({operands})", F64, LANES)
+
+
+# Tables
+
+
+def entry(name: str, table: Sequence[float], index: Value) -> Value:
+    """Entries of a table of 16 doubles, by the lowest four bits of integers; the name is for where it is stored."""
+    if not has_registers(index):
+        return looked_up(name, table, F64, index & (ENTRIES - 1))
+
+    def register(start: int) -> str:
+        return f"<{', '.join([f'double {constant_text(y, F64)}' for y in table[start : start + LANES]])}>"
+
+    def permuted(positions: Value) -> Value:
+        return _instruction(
+            positions,
+            "vpermi2var.pd",
+            f"{_VECTOR}, {_INTEGERS}, {_VECTOR}",
+            f"{_VECTOR} {register(0)}, {positions.type} {positions.text}, {_VECTOR} {register(LANES)}",
+        )
+
+    return _by_registers(permuted, index)
+
+
+# Exponents
+
+
+def scaled_by_register(y: Value, k: Value) -> Value:
+    """y 2^floor(k), with one rounding, of eight doubles or a multiple."""
+
+    def scalef(y: Value, k: Value) -> Value:
+        return _instruction(
+            y,
+            "mask.scalef.pd",
+            f"{_VECTOR}, {_VECTOR}, {_VECTOR}, i8, i32",
+            f"{_VECTOR} {y.text}, {_VECTOR} {k.text}, {_VECTOR} zeroinitializer, i8 -1, {_ROUNDING}",
+        )
+
+    return _by_registers(scalef, y, k)
+
+
+def exponent_and_mantissa(x: Value) -> tuple[Value, Value]:
+    """k and a mantissa between 3/4 and 3/2 with x = 2^k mantissa, of doubles.
+
+    -inf and 1 or -1 for zeros, infinity and 1 for it, NaN as mantissa for NaN and negative numbers.
+    """
+    if not has_registers(x):
+        return _by_bits(x)
+
+    def exponent(x: Value) -> Value:
+        return _instruction(
+            x,
+            "mask.getexp.pd",
+            f"{_VECTOR}, {_VECTOR}, i8, i32",
+            f"{_VECTOR} {x.text}, {_VECTOR} zeroinitializer, i8 -1, {_ROUNDING}",
+        )
+
+    def mantissa(x: Value) -> Value:
+        return _instruction(
+            x,
+            "mask.getmant.pd",
+            f"{_VECTOR}, i32, {_VECTOR}, i8, i32",
+            f"{_VECTOR} {x.text}, {_THREE_QUARTERS_NAN}, {_VECTOR} zeroinitializer, i8 -1, {_ROUNDING}",
+        )
+
+    y = _by_registers(mantissa, x)
+    return _by_registers(exponent, x) - _by_registers(exponent, y), y
+
+
+def _by_bits(x: Value) -> tuple[Value, Value]:
+    form = format_of(x)
+    lift = form.mantissa + 2
+    small = x < form.least
+    bits = select(small, x * 2.0**lift, x).bits(form.unsigned)
+    carrier = 2.0**form.mantissa
+    k = (((bits + (1 << (form.mantissa - 1))) >> form.mantissa) | x.like(carrier).bits(form.unsigned)).bits(F64)
+    k = k - select(small, x.like(carrier + form.bias + lift), carrier + form.bias)
+    # The mantissa's exponent is 0, or -1 where the first bit of the fraction is set.
+    fraction = bits & ((1 << form.mantissa) - 1)
+    first = fraction >> (form.mantissa - 1)
+    mantissa = (fraction | ((form.bias - first) << form.mantissa)).bits(F64)
+    mantissa = select(x < 0.0, NAN, mantissa)
+    special = x.equals(0.0) | ~(x < INF)
+    return (
+        select(special, select(x.equals(0.0), -INF, x), k),
+        select(special, select(x.is_nan(), x, 1.0), mantissa),
+    )
+
+
+# Division
+
+
+def near_inverse(x: Value) -> Value:
+    """1 / x to 2^-27 or better, of normal numbers with normal inverses; it is the same for one number and for many."""
+    if not (x.builder.module.avx512 and x.element is F64 and (x.width == 1 or x.width % LANES == 0)):
+        return 1.0 / x
+
+    def approximate(x: Value) -> Value:
+        return _instruction(
+            x,
+            "rcp14.pd",
+            f"{_VECTOR}, {_VECTOR}, i8",
+            f"{_VECTOR} {x.text}, {_VECTOR} zeroinitializer, i8 -1",
+        )
+
+    if x.width == 1:
+        y = _first(approximate(x.builder.splat(x, LANES)))
+    else:
+        y = _by_registers(approximate, x)
+    return fma(y, fma(-x, y, 1.0), y)
+
+
+def _first(x: Value) -> Value:
+    return x.builder.emit(f"extractelement {x.type} {x.text}, i64 0", x.element)
