@@ -244,6 +244,8 @@ def check_leaf(
         pass
     elif kind is int:
         x = float(x)
+    elif kind is Tracer and x.aval.weak_type and x.dtype.kind == "i":
+        x = x * 1.0
     elif kind is Tracer or isinstance(x, (np.ndarray, np.generic)):
         if not isinstance(x, Tracer):
             x = native(x, name)

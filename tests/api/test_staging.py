@@ -571,4 +571,11 @@ def test_flush_subnormals_takes_them_as_zero_in_compiled_code_only() -> None:
     y = flushed(x)
     assert y[1] == 0.5
     assert all(part in (0.0, half) for part, half in zip(y, x * 0.5, strict=True))
-    np.testing.assert_array_equal(x * 0.5, [5e-311, 0.5, 1.2e-308])  # the mode ends with the call
+    assert (x * 0.5 > 0).all()  # the mode ends with the call
+
+
+def test_gradient_at_a_python_int_is_the_same_compiled() -> None:
+    gradient = fg.grad(lambda x, y: x * x * y)
+    compiled = fg.jit(gradient)
+    for _ in range(3):
+        assert compiled(3, 2) == gradient(3, 2) == 12.0
