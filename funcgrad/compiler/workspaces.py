@@ -40,12 +40,11 @@ declare void @fg_give(ptr, i64, i64)
 """`fg_take(slot, bytes)`, whose result may be null, and `fg_give(block, slot, bytes)`."""
 
 
-@functools.cache
 def _advice() -> str:
     """Ask for huge pages, where that is to be done."""
     if not sys.platform.startswith("linux"):
         return "  ret ptr %fresh"
-    return f"""
+    return f"""\
   %large = icmp uge i64 %bytes, {_HUGE}
   %made = icmp ne ptr %fresh, null
   %both = and i1 %large, %made
@@ -69,7 +68,8 @@ def text() -> str:
     made = _TEXT
     for name, value in values.items():
         made = made.replace(f"${name}", str(value))
-    return made.replace("$advice", _advice())
+    declared = "declare i32 @madvise(ptr, i64, i32)\n" if "@madvise" in _advice() else ""
+    return declared + made.replace("$advice", _advice())
 
 
 _TEXT = """
@@ -79,7 +79,6 @@ _TEXT = """
 @fg_pool_next = external global i64
 declare noalias ptr @malloc(i64)
 declare void @free(ptr)
-declare i32 @madvise(ptr, i64, i32)
 
 define i64 @fg_bytes(i64 %slot) noinline nounwind {
   %class = udiv i64 %slot, $slots
