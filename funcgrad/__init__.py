@@ -8,8 +8,9 @@ from funcgrad.api.custom_rules import SymbolicZero, custom_elementwise, custom_j
 from funcgrad.api.declaring import defprimitive
 from funcgrad.api.differentiation import grad, value_and_grad
 from funcgrad.api.directional import elementwise_grad, hvp
-from funcgrad.api.implicit import SolutionError, argmin, fixed_point, linear_solve, root
+from funcgrad.api.implicit import argmin, fixed_point, root
 from funcgrad.api.jacobians import hessian, jacfwd, jacobian, jacrev
+from funcgrad.api.linear_systems import SolutionError, linear_solve
 from funcgrad.api.loops import fori_loop, scan, while_loop
 from funcgrad.api.opaque import opaque
 from funcgrad.api.products import jvp, linear_transpose, linearize, stop_gradient, vjp

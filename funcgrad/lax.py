@@ -2,7 +2,8 @@
 
 from funcgrad.api.associative import associative_scan
 from funcgrad.api.branches import cond, select, select_n, switch
-from funcgrad.api.implicit import custom_linear_solve, custom_root
+from funcgrad.api.implicit import custom_root
+from funcgrad.api.linear_systems import custom_linear_solve
 from funcgrad.api.loops import fori_loop, map, scan, while_loop
 from funcgrad.api.products import stop_gradient
 

@@ -12,237 +12,31 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.api.bodies import Body, operands, record_body, strengthened
+from funcgrad.api.bodies import operands, record_body, strengthened
 from funcgrad.api.differentiation import grad, value_and_grad
 from funcgrad.api.jacobians import jacfwd
+from funcgrad.api.linear_systems import (
+    check_solution,
+    custom_linear_solve,
+    dense_solve,
+    function_of,
+    joined,
+    ravel,
+    strong_aval,
+    unravel,
+)
 from funcgrad.api.opaque import opaque
-from funcgrad.api.outputs import split_aux
 from funcgrad.api.products import jvp, stop_gradient, tree_text
 from funcgrad.control.custom import TangentRule, custom
-from funcgrad.control.linear_solve import System, linear_solve_p, transposed_matvec
-from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.errors import FuncgradError, TreeMismatchError, message
-from funcgrad.core.jaxpr import Jaxpr, Var
+from funcgrad.core.avals import get_aval
+from funcgrad.core.errors import TreeMismatchError, message
 from funcgrad.core.naming import name_of
-from funcgrad.core.primitive import bind
-from funcgrad.core.source import caller, definition
-from funcgrad.core.tree import TreeDef, tree_flatten, tree_leaves, tree_map, tree_unflatten
-from funcgrad.primitives.shaping import concatenate
-from funcgrad.primitives.structural import reshape
+from funcgrad.core.source import definition
+from funcgrad.core.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from funcgrad.transforms.evaluate import evaluate
 
 _MOST_ITERATIONS, _MOST_STEPS = 1000, 100
 _SHORTEST = 2.0**-30
-
-
-class SolutionError(FuncgradError, ArithmeticError):
-    """What a solver gave is no solution."""
-
-
-# Linear systems ------------------------------------------------------------------------------------------------------
-
-
-def custom_linear_solve(
-    matvec: Callable[[Any], Any],
-    b: Any,
-    solve: Callable[[Callable[[Any], Any], Any], Any],
-    transpose_solve: Callable[[Callable[[Any], Any], Any], Any] | None = None,
-    symmetric: bool = False,
-    has_aux: bool = False,
-) -> Any:
-    """The solution of a linear system by a given method, with the derivatives of the exact solution.
-
-    Args:
-        matvec: The linear function x -> A x. What it captures may be traced: derivatives pass to it.
-        b: The right-hand side, a tree.
-        solve: The method: `(matvec, b) -> x`, in functions that can be recorded (`opaque` ones among them).
-        transpose_solve: The method for the transposed system, `(vecmat, b) -> x`; reverse mode needs one.
-        symmetric: Whether A equals its transpose: `solve` serves both then.
-        has_aux: Whether `solve` returns a pair `(x, aux)`; aux has no derivative.
-
-    Returns:
-        x, a tree like b; or `(x, aux)`.
-
-    Raises:
-        TreeMismatchError: (a TypeError) matvec or solve give another structure than b's.
-
-    Example:
-        >>> import numpy as np
-        >>> from funcgrad import grad
-        >>> a = np.diag([2.0, 4.0])
-        >>> def solve(matvec, b):
-        ...     return np.linalg.solve(a, b)
-        >>> grad(lambda b: np.sum(custom_linear_solve(lambda x: a @ x, b, solve, solve)))(np.ones(2))
-        array([0.5 , 0.25])
-    """
-    b_leaves, tree = operands("custom_linear_solve", matvec, b, "b")
-    b_leaves = list(map(strengthened, b_leaves))
-    avals = [_aval(x) for x in b_leaves]
-    arguments = tree_flatten((tree_unflatten(tree, avals),))[1]
-
-    def recorded(function: Callable[..., Any]) -> Body:
-        body = record_body("custom_linear_solve", function, arguments, avals)
-        if body.tree != tree or list(map(_strong, body.avals)) != avals:
-            raise TreeMismatchError(
-                message(
-                    f"custom_linear_solve({name_of(function)}) gives another type than that of b.",
-                    value=f"{tree_text(body.tree)} of {body.avals}, for {tree_text(tree)} of {avals}",
-                    where=definition(function),
-                    fix="a square system: results of b's tree, shapes and dtypes.",
-                )
-            )
-        return body
-
-    def method(function: Callable[..., Any], system: Callable[[Any], Any]) -> Body:
-        return recorded(functools.partial(_first if has_aux else _whole, function, system))
-
-    product = recorded(matvec)
-    bodies = [product, method(solve, matvec)]
-    transposing = solve if symmetric else transpose_solve
-    if transposing is not None:
-        alone = System(product.jaxpr, bodies[1].jaxpr, None, len(product.captured))
-        bodies.append(method(transposing, _function_of(transposed_matvec(alone), product.captured, tree)))
-    jaxprs, captured = _joined(bodies)
-    system = System(jaxprs[0], jaxprs[1], jaxprs[2] if len(jaxprs) > 2 else None, len(captured))
-    result = tree_unflatten(tree, bind(linear_solve_p, *captured, *b_leaves, system=system))
-    return (result, stop_gradient(solve(matvec, b)[1])) if has_aux else result
-
-
-def _whole(solve: Callable[..., Any], matvec: Callable[[Any], Any], b: Any) -> Any:
-    return solve(matvec, b)
-
-
-def _first(solve: Callable[..., Any], matvec: Callable[[Any], Any], b: Any) -> Any:
-    return split_aux(f"custom_linear_solve({name_of(solve)})", solve, solve(matvec, b))[0]
-
-
-def _aval(x: Any) -> ShapedArray:
-    return _strong(get_aval(x))
-
-
-def _strong(aval: ShapedArray) -> ShapedArray:
-    return ShapedArray(aval.shape, aval.dtype)
-
-
-def _function_of(jaxpr: Jaxpr, consts: Sequence[Any], tree: TreeDef) -> Callable[[Any], Any]:
-    """A function of one tree, from a jaxpr of consts and the tree's leaves to such leaves."""
-    return lambda x: tree_unflatten(tree, evaluate(jaxpr, [*consts, *tree_leaves(x)]))
-
-
-def _joined(bodies: Sequence[Body]) -> tuple[list[Jaxpr], list[Any]]:
-    """Jaxprs that take in front what any of them captured, and these values."""
-    jaxprs = []
-    for i, body in enumerate(bodies):
-        before = [Var(get_aval(x)) for other in bodies[:i] for x in other.captured]
-        after = [Var(get_aval(x)) for other in bodies[i + 1 :] for x in other.captured]
-        own = len(body.captured)
-        inputs = [*before, *body.jaxpr.inputs[:own], *after, *body.jaxpr.inputs[own:]]
-        jaxprs.append(Jaxpr(inputs, (), body.jaxpr.equations, body.jaxpr.outputs))
-    return jaxprs, [x for body in bodies for x in body.captured]
-
-
-def _ravel(tree: Any) -> Any:
-    leaves = [reshape(x, (get_aval(x).size,)) for x in tree_leaves(tree)]
-    return concatenate(leaves)
-
-
-def _unravel(vector: Any, like: Any) -> Any:
-    leaves, tree = tree_flatten(like)
-    parts, start = [], 0
-    for x in leaves:
-        aval = get_aval(x)
-        parts.append(reshape(vector[start : start + aval.size], aval.shape))
-        start += aval.size
-    return tree_unflatten(tree, parts)
-
-
-def dense_solve(matvec: Callable[[Any], Any], b: Any) -> Any:
-    """The solution of a linear system whose matrix is made from its products with unit vectors."""
-    b = tree_map(strengthened, b)
-    rhs = _ravel(b)
-    matrix = jacfwd(lambda x: _ravel(matvec(_unravel(x, b))))(np.zeros(rhs.shape, rhs.dtype))
-    return _unravel(np.linalg.solve(matrix, rhs), b)
-
-
-def linear_solve(
-    a: Any,
-    b: Any,
-    solver: Callable[[Any, Any], Any] | None = None,
-    *,
-    symmetric: bool = False,
-    tol: float | None = None,
-) -> Any:
-    """The solution of A x = b by any solver, with the derivatives of the exact solution in A and b.
-
-    Args:
-        a: A square matrix; or a linear function x -> A x, of a tree like b. What it captures may be traced.
-        b: The right-hand side: a vector; a tree, if a is a function.
-        solver: `(a, b) -> x` on plain arrays, SciPy's say; a is the matrix or the function, or its transpose. None:
-            a factorization of the full matrix.
-        symmetric: Whether A equals its transpose, so that the transposed function need not be made.
-        tol: How large the largest element of A x - b may be, relative to that of b. None: the root of the dtype's
-            precision.
-
-    Returns:
-        x, of b's type.
-
-    Raises:
-        SolutionError: (an ArithmeticError) What the solver gave is no solution.
-
-    Example:
-        >>> import numpy as np
-        >>> from funcgrad import grad
-        >>> a = np.array([[4.0, 1.0], [1.0, 3.0]])
-        >>> grad(lambda b: linear_solve(a, b)[0])(np.array([1.0, 2.0])).round(4)
-        array([ 0.2727, -0.0909])
-    """
-    matvec = a if callable(a) else lambda x: a @ x
-    if solver is None:
-        if not callable(a):
-            return custom_linear_solve(
-                matvec, b, lambda _, rhs: np.linalg.solve(a, rhs), lambda _, rhs: np.linalg.solve(a.T, rhs)
-            )
-        return custom_linear_solve(matvec, b, dense_solve, dense_solve, symmetric)
-
-    def method(product: Callable[[Any], Any], rhs: Any) -> Any:
-        arguments = tree_flatten((rhs,))[1]
-        body = record_body("linear_solve", product, arguments, [_aval(x) for x in tree_leaves(rhs)])
-
-        def solved(captured: list[Any], rhs: Any) -> Any:
-            plain = _function_of(body.jaxpr, captured, tree_flatten(rhs)[1])
-            matrix = plain if callable(a) else plain_matrix(plain, rhs)
-            x = solver(matrix, rhs)
-            _check_solution("linear_solve", solver, tree_map(lambda p, q: p - q, plain(x), rhs), rhs, tol)
-            return x
-
-        return opaque(solved, result=tree_map(_aval, rhs))(list(body.captured), rhs)
-
-    def plain_matrix(product: Callable[[Any], Any], rhs: Any) -> Any:
-        return jacfwd(product)(np.zeros(np.shape(rhs), np.result_type(rhs)))
-
-    return custom_linear_solve(matvec, b, method, method, symmetric)
-
-
-def _check_solution(name: str, solver: Callable[..., Any] | None, residual: Any, scale: Any, tol: float | None) -> None:
-    leaves = [np.asarray(x) for x in tree_leaves(residual)]
-    largest = max((float(np.max(np.abs(x), initial=0.0)) for x in leaves), default=0.0)
-    size = max((float(np.max(np.abs(x), initial=0.0)) for x in tree_leaves(scale)), default=1.0)
-    if tol is None:
-        tol = max((float(np.sqrt(np.finfo(x.dtype).eps)) for x in leaves if x.dtype.kind in "fc"), default=1e-8)
-    if not largest <= tol * max(size, 1.0) or any(np.isnan(x).any() for x in leaves):
-        who = "its solver" if solver is None else name_of(solver)
-        raise SolutionError(
-            message(
-                f"{name} got something from {who} that is no solution.",
-                value=f"the largest residual is {largest:.3g}, allowed are {tol * max(size, 1.0):.3g}",
-                where=caller(),
-                why="the derivative of a solution follows from the equation, so the equation must hold.",
-                fix="a better start, more iterations, or a smaller tolerance in the solver; tol=... to allow more.",
-            )
-        )
-
-
-# Roots, fixed points, minima -----------------------------------------------------------------------------------------
 
 
 def custom_root(
@@ -278,7 +72,7 @@ def custom_root(
     """
     guess, tree = operands("custom_root", f, initial_guess, "initial_guess")
     guess = list(map(strengthened, guess))
-    avals = list(map(_aval, guess))
+    avals = list(map(strong_aval, guess))
     arguments = tree_flatten((tree_unflatten(tree, avals),))[1]
     equation = record_body("custom_root", f, arguments, avals)
     if equation.tree != tree or [out.shape for out in equation.avals] != [x.shape for x in avals]:
@@ -291,7 +85,7 @@ def custom_root(
             )
         )
     method = record_body("custom_root", functools.partial(solve, f), arguments, avals)
-    jaxprs, captured = _joined([equation, method])
+    jaxprs, captured = joined([equation, method])
     number, count = len(equation.captured), len(avals)
     name = f"custom_root({name_of(f)})"
 
@@ -310,7 +104,7 @@ def custom_root(
         primals = tuple(c for c, yes in zip(consts, moving, strict=True) if yes)
         dots = tuple(x_dot for x_dot in x_dots[:number] if x_dot is not None)
         change = tree_unflatten(tree, [-r for r in jvp(at_root, primals, dots)[1]])
-        linear = functools.partial(_derivative, _function_of(equation.jaxpr, consts, tree), tree_unflatten(tree, root))
+        linear = functools.partial(_derivative, function_of(equation.jaxpr, consts, tree), tree_unflatten(tree, root))
         x_dot = custom_linear_solve(linear, change, tangent_solve, tangent_solve)
         return ys, [*tree_leaves(x_dot), *[None] * (len(ys) - count)]
 
@@ -449,26 +243,26 @@ def _implicit(
 
     def solve(_: Callable[[Any], Any], guess: Any) -> Any:
         arguments = tree_flatten((guess,))[1]
-        avals = [_aval(x) for x in tree_leaves(guess)]
+        avals = [strong_aval(x) for x in tree_leaves(guess)]
         bodies = [record_body(name, equation, arguments, avals)]
         if objective is not None:
             bodies.append(record_body(name, objective, arguments, avals))
-        jaxprs, captured = _joined(bodies)
+        jaxprs, captured = joined(bodies)
 
         def solved(captured: list[Any], guess: Any) -> Any:
             tree = tree_flatten(guess)[1]
-            residual = _function_of(jaxprs[0], captured, tree)
+            residual = function_of(jaxprs[0], captured, tree)
             given: Callable[[Any], Any] = residual
             if name == "fixed_point":
                 given = lambda x: tree_map(lambda r, old: r + old, residual(x), x)  # noqa: E731
             elif objective is not None:
                 given = lambda x: evaluate(jaxprs[1], [*captured, *tree_leaves(x)])[0]  # noqa: E731
             found = (solver or _SOLVERS[name])(given, guess)
-            x = _unravel(_ravel(getattr(found, "x", found)), guess)
-            _check_solution(name, solver, residual(x), residual(guess), tol)
+            x = unravel(ravel(getattr(found, "x", found)), guess)
+            check_solution(name, solver, residual(x), residual(guess), tol)
             return x
 
-        return opaque(solved, result=tree_map(_aval, guess))(captured, guess)
+        return opaque(solved, result=tree_map(strong_aval, guess))(captured, guess)
 
     x0 = tree_map(lambda x: x if hasattr(x, "dtype") and get_aval(x).dtype.kind in "fc" else np.float64(x), x0)
     return custom_root(equation, x0, solve, linear_solver or dense_solve)
@@ -481,10 +275,10 @@ def _newton(f: Callable[[Any], Any], x0: Any) -> Any:
     """Newton's method, with shorter steps where the residual would grow."""
 
     def flat(v: Any) -> Any:
-        return _ravel(f(_unravel(v, x0)))
+        return ravel(f(unravel(v, x0)))
 
     jacobian = jacfwd(flat)
-    x = np.array(_ravel(x0))
+    x = np.array(ravel(x0))
     r = flat(x)
     for _ in range(_MOST_STEPS):
         step = np.linalg.lstsq(jacobian(x), -r)[0]
@@ -495,7 +289,7 @@ def _newton(f: Callable[[Any], Any], x0: Any) -> Any:
             break
         x = x + size * step
         r = flat(x)
-    return _unravel(x, x0)
+    return unravel(x, x0)
 
 
 def _iterated(f: Callable[[Any], Any], x0: Any) -> Any:
@@ -503,7 +297,7 @@ def _iterated(f: Callable[[Any], Any], x0: Any) -> Any:
     x = x0
     for _ in range(_MOST_ITERATIONS):
         new = f(x)
-        old_vector, vector = _ravel(x), _ravel(new)
+        old_vector, vector = ravel(x), ravel(new)
         x = new
         change = np.max(np.abs(vector - old_vector), initial=0.0)
         if change <= 4 * np.finfo(vector.dtype).eps * max(1.0, np.max(np.abs(vector), initial=0.0)):
@@ -519,11 +313,11 @@ def _minimized(f: Callable[[Any], Any], x0: Any) -> Any:
     from scipy import optimize
 
     def flat(v: Any) -> Any:
-        return f(_unravel(v, x0))
+        return f(unravel(v, x0))
 
-    start = np.asarray(_ravel(x0), np.float64)
+    start = np.asarray(ravel(x0), np.float64)
     found = optimize.minimize(value_and_grad(flat), start, jac=True, method="BFGS").x
-    return _unravel(_newton(grad(flat), found).astype(_ravel(x0).dtype), x0)
+    return unravel(_newton(grad(flat), found).astype(ravel(x0).dtype), x0)
 
 
 _SOLVERS: dict[str, Callable[..., Any]] = {"root": _newton, "fixed_point": _iterated, "argmin": _minimized}
