@@ -180,7 +180,9 @@ CONTROLLED = [
     Operation("scan(lambda c, x: (np.tanh(c + x), c * x), np.mean({a}), np.ravel({a}))[1]", _ranked),
     Operation("scan(lambda c, x: (np.sin(c) + x, np.cos(c)), {a}[0], {a}, reverse=True)[1]", _ranked),
     Operation("vmap(lambda row: fori_loop(0, 2, lambda i, c: np.sin(c) + row, row))({a})", _ranked),
-    Operation("grad(lambda u: np.sum(scan(lambda c, x: (np.sin(c) * x, c), {b}[0], {b} * u)[0]))({a})", _second_ranked),
+    Operation(
+        "grad(lambda u: np.sum(scan(lambda c, x: (np.sin(c) * x, c), ({b} * u)[0], {b} * u)[0]))({a})", _second_ranked
+    ),
 ]
 KINKED = [
     Operation("np.abs({a})", _any),
