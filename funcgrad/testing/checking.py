@@ -22,7 +22,16 @@ from funcgrad.testing.flat import (
     tangents,
 )
 from funcgrad.testing.reports import Comparison, DerivativeError, Mode, Report, Verdict
-from funcgrad.testing.tolerances import ADJOINT, DERIVATIVE, INCONCLUSIVE, SAFETY, magnitude, settings, tolerance
+from funcgrad.testing.tolerances import (
+    ADJOINT,
+    DERIVATIVE,
+    INCONCLUSIVE,
+    LOSS_PER_ORDER,
+    SAFETY,
+    magnitude,
+    settings,
+    tolerance,
+)
 
 Domain = tuple[float, float] | Callable[..., bool] | None
 
@@ -171,7 +180,8 @@ class _Check:
                 continue
             actual, expected = wide(actual), wide(expected)
             scale = magnitude(y, actual, expected)
-            allowed = SAFETY * error + self.rounding(DERIVATIVE, y, *self.flat.xs) * scale
+            rounding = self.rounding(DERIVATIVE, y, *self.flat.xs) * LOSS_PER_ORDER ** (order - 1)
+            allowed = SAFETY * error + rounding * scale
             side = _Side(path, actual, expected, allowed)
             element = _worst(side)
             verdict = self.judge(side, element, scale)

@@ -14,6 +14,8 @@ DIFFERENCES = {"float64": 1e-6, "float32": 2e-2, "complex128": 1e-6, "complex64"
 ADJOINT = {"float64": 1e-10, "float32": 2e-4, "complex128": 1e-10, "complex64": 2e-4}
 # Derivatives against a reference whose own error is estimated: what the derivative itself may lose by rounding.
 DERIVATIVE = {"float64": 1e-9, "float32": 1e-3, "complex128": 1e-9, "complex64": 1e-3}
+# Differences of nearly equal numbers in a derivative's rules lose digits, at each order more.
+LOSS_PER_ORDER = 4.0
 # How many times its estimate the error of an extrapolated difference may be.
 SAFETY = 10.0
 # A reference whose error is a larger part of the magnitude in play decides nothing.
