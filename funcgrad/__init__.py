@@ -4,7 +4,7 @@ from funcgrad import lax, tree
 from funcgrad.api.batching import vmap
 from funcgrad.api.branches import cond, switch
 from funcgrad.api.custom_batching import custom_vmap
-from funcgrad.api.custom_rules import SymbolicZero, custom_elementwise, custom_jvp, custom_linear, custom_vjp
+from funcgrad.api.custom_rules import custom_elementwise, custom_jvp, custom_linear, custom_vjp
 from funcgrad.api.declaring import defprimitive
 from funcgrad.api.differentiation import grad, value_and_grad
 from funcgrad.api.directional import elementwise_grad, hvp
@@ -17,6 +17,7 @@ from funcgrad.api.products import jvp, linear_transpose, linearize, stop_gradien
 from funcgrad.api.programs import CompilationWarning, clear_caches, disable_jit
 from funcgrad.api.remat import checkpoint
 from funcgrad.api.rule_checks import RuleError, check_rules
+from funcgrad.api.rule_results import SymbolicZero
 from funcgrad.api.staging import RetracingWarning, ShapeDtypeStruct, eval_shape, jit, make_jaxpr
 from funcgrad.numpy import operators as _operators  # noqa: F401 (gives traced arrays their operators)
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import optree
 
-from funcgrad.api.bodies import operands, record_body, strengthened
-from funcgrad.api.products import tree_text
+from funcgrad.api.bodies import record_body
 from funcgrad.api.results import zeros_for
 from funcgrad.api.rule_checks import check_rule, is_checking
+from funcgrad.api.rule_results import (
+    Call,
+    SymbolicZero,
+    matched_cotangents,
+    matched_tangents,
+    no_pair_error,
+    positional,
+    zero_tangent,
+)
 from funcgrad.control.custom import (
     PullbackRule,
     Rule,
@@ -25,69 +31,14 @@ from funcgrad.control.custom import (
     recorded,
 )
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.errors import ArgumentError, FunctionExpectedError, TreeMismatchError, message
+from funcgrad.core.errors import ArgumentError, FunctionExpectedError, message
 from funcgrad.core.jaxpr import Jaxpr, Var
 from funcgrad.core.naming import name_of, parameters_of
-from funcgrad.core.source import caller, definition
+from funcgrad.core.source import caller
 from funcgrad.core.tracing import Tracer
-from funcgrad.core.tree import NAMESPACE, TreeDef, leaf_paths, tree_flatten, tree_map, tree_unflatten
-from funcgrad.primitives.structural import broadcast_to, cast
+from funcgrad.core.tree import TreeDef, tree_flatten, tree_map, tree_unflatten
+from funcgrad.primitives.structural import broadcast_to
 from funcgrad.transforms.transpose import tangent_aval
-
-
-class SymbolicZero:
-    """A tangent or cotangent that is zero and takes no memory: what a rule with `symbolic_zeros=True` may get.
-
-    Attributes:
-        shape: As of the array of zeros.
-        dtype: As of the array of zeros.
-    """
-
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, aval: ShapedArray) -> None:
-        self.shape, self.dtype = aval.shape, aval.dtype
-
-    def instantiate(self) -> Any:
-        """The array of zeros."""
-        return np.zeros(self.shape, self.dtype)[()]
-
-    def __repr__(self) -> str:
-        return f"SymbolicZero({self.dtype.name}[{','.join(map(str, self.shape))}])"
-
-
-class _Call:
-    """One call of a function with a rule: its differentiated leaves, and everything else in its place."""
-
-    __slots__ = ("args", "leaves", "name", "nondiff", "out_tree", "places", "tree")
-
-    def __init__(
-        self, construct: str, function: Callable[..., Any], nondiff: Sequence[int], args: Sequence[Any]
-    ) -> None:
-        self.args, self.name = list(args), f"{construct}({name_of(function)})"
-        self.nondiff = [args[i] for i in nondiff if i < len(args)]
-        self.places = [i for i in range(len(args)) if i not in nondiff]
-        self.leaves, self.tree = operands(construct, function, tuple(args[i] for i in self.places), "args")
-        self.out_tree: TreeDef | None = None
-
-    def primals(self, xs: Sequence[Any]) -> tuple[Any, ...]:
-        """The differentiated arguments, as a tuple of trees."""
-        return tree_unflatten(self.tree, xs)
-
-    def full(self, xs: Sequence[Any]) -> list[Any]:
-        """All arguments, in their places."""
-        args = list(self.args)
-        for i, x in zip(self.places, self.primals(xs), strict=True):
-            args[i] = x
-        return args
-
-    def results(self, result: Any, function: Callable[..., Any]) -> list[Any]:
-        """The leaves of what the function or its rule gave for its value."""
-        ys, tree = operands(self.name.partition("(")[0], function, result, "result")
-        if self.out_tree is not None and tree != self.out_tree:
-            raise _wrong_tree(self.name, function, "a value of another structure than before", self.out_tree, tree)
-        self.out_tree = tree
-        return list(map(strengthened, ys))
 
 
 class _Custom:
@@ -112,9 +63,9 @@ class _Custom:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function's result."""
-        args = _positional(self.function, args, kwargs)
+        args = positional(self.function, args, kwargs)
         self._check_rule()
-        call = _Call(self.construct, self.function, self._nondiff, args)
+        call = Call(self.construct, self.function, self._nondiff, args)
         if not any(type(x) is Tracer for x in call.leaves):
             return self.function(*args)
         if not self._checked and is_checking():
@@ -137,10 +88,10 @@ class _Custom:
     def _rules(self) -> tuple[Any, ...]:
         raise NotImplementedError
 
-    def _lower(self, call: _Call, xs: Sequence[Any]) -> list[Any]:
+    def _lower(self, call: Call, xs: Sequence[Any]) -> list[Any]:
         return call.results(self(*call.full(xs)), self.function)
 
-    def _record(self, call: _Call) -> list[Any]:
+    def _record(self, call: Call) -> list[Any]:
         """The call as one equation, in a recording that does not differentiate."""
         avals = [ShapedArray(get_aval(x).shape, get_aval(x).dtype) for x in call.leaves]
         flat_tree = tree_flatten(tuple(avals))[1]
@@ -162,7 +113,7 @@ class _Custom:
         rule = behind(rule, count, call.name)
         return custom([*body.captured, *values, *call.leaves], jaxpr, rule, call.name)
 
-    def _rule(self, call: _Call) -> Rule:
+    def _rule(self, call: Call) -> Rule:
         raise NotImplementedError
 
     def _check_rule(self) -> None:
@@ -234,16 +185,18 @@ class custom_jvp(_Custom):
         if self._jvp is None:
             raise _no_rule(self, "defjvp")
 
-    def _rule(self, call: _Call) -> Rule:
+    def _rule(self, call: Call) -> Rule:
         def tangents(xs: Sequence[Any], x_dots: Sequence[Any]) -> tuple[list[Any], list[Any]]:
             assert self._jvp is not None
-            zeros = [_zero(x, self._symbolic) if x_dot is None else x_dot for x, x_dot in zip(xs, x_dots, strict=True)]
+            zeros = [
+                zero_tangent(x, self._symbolic) if x_dot is None else x_dot for x, x_dot in zip(xs, x_dots, strict=True)
+            ]
             out = self._jvp(*call.nondiff, call.primals(xs), tree_unflatten(call.tree, zeros))
             if not isinstance(out, (tuple, list)) or len(out) != 2:
-                raise _no_pair(call.name, self._jvp, "(value, tangent)")
+                raise no_pair_error(call.name, self._jvp, "(value, tangent)")
             ys = call.results(out[0], self._jvp)
             assert call.out_tree is not None
-            return ys, _matched(call.name, self._jvp, "tangent", out[1], call.out_tree, ys, "result")
+            return ys, matched_tangents(call.name, self._jvp, "tangent", out[1], call.out_tree, ys, "result")
 
         return TangentRule(tangents)
 
@@ -291,7 +244,7 @@ class custom_vjp(_Custom):
         if self._fwd is None:
             raise _no_rule(self, "defvjp")
 
-    def _rule(self, call: _Call) -> Rule:
+    def _rule(self, call: Call) -> Rule:
         fwd, bwd = self._fwd, self._bwd
         assert fwd is not None
         assert bwd is not None
@@ -302,7 +255,7 @@ class custom_vjp(_Custom):
             marked = [Primal(x, yes) for x, yes in zip(xs, active, strict=True)] if self._symbolic else xs
             out = fwd(*call.full(marked))
             if not isinstance(out, (tuple, list)) or len(out) != 2:
-                raise _no_pair(call.name, fwd, "(value, residuals)")
+                raise no_pair_error(call.name, fwd, "(value, residuals)")
             ys = call.results(out[0], fwd)
             residuals, tree = tree_flatten(out[1])
             trees[:] = [tree]
@@ -317,7 +270,7 @@ class custom_vjp(_Custom):
             assert call.out_tree is not None
             ct = tree_unflatten(call.out_tree, full)
             out = bwd(*call.nondiff, tree_unflatten(trees[0], residuals), ct)
-            return _matched_cts(call, bwd, out)
+            return matched_cotangents(call, bwd, out)
 
         return PullbackRule(forward, backward)
 
@@ -394,38 +347,11 @@ def custom_elementwise(function: Callable[..., Any], *partials: Callable[..., An
     return result
 
 
-# What rules are given, and what they give ---------------------------------------------------------------------------
-
-
 def _contents(cell: Any) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # not assigned yet
         return None
-
-
-def _positional(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """A call's arguments by position, defaults filled in."""
-    parameters = parameters_of(f)
-    if parameters is None or isinstance(f, np.ufunc):
-        parameters = ()
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    missing = positional[len(args) :]
-    if not kwargs and all(p.default is p.empty for p in missing):
-        return args
-    by_name = [name for name in kwargs if name not in {p.name for p in missing}]
-    if by_name:
-        raise ArgumentError(
-            message(
-                f"{name_of(f)} has a derivative rule, which knows arguments by position.",
-                value=f"given by name: {', '.join(by_name)}",
-                where=caller(),
-                fix="parameters without * in front; functools.partial for what stays the same.",
-            )
-        )
-    bound = inspect.Signature(positional).bind(*args[: len(positional)], **kwargs)
-    bound.apply_defaults()
-    return (*bound.args, *args[len(positional) :])
 
 
 def _positions(owner: _Custom, numbers: Any, names: Any) -> tuple[int, ...]:
@@ -446,100 +372,8 @@ def _positions(owner: _Custom, numbers: Any, names: Any) -> tuple[int, ...]:
     return tuple(sorted({n + len(known) if n < 0 else n for n in positions}))
 
 
-def _zero(x: Any, symbolic: bool) -> Any:
-    zero = SymbolicZero(get_aval(zeros_for(x)))
-    return zero if symbolic else zero.instantiate()
-
-
-def _matched(
-    name: str, rule: Callable[..., Any], what: str, tree: Any, expected: TreeDef, values: Sequence[Any], root: str
-) -> list[Any]:
-    """The leaves of a tangent that a rule gave, in the types of the values they belong to; None for a symbolic zero."""
-    leaves, actual = tree_flatten(tree)
-    if actual != expected:
-        raise _wrong_tree(name, rule, f"a {what} of another structure than the value", expected, actual)
-    paths = leaf_paths(expected, root)
-    return [_fitted(name, rule, what, x, y, path) for x, y, path in zip(leaves, values, paths, strict=True)]
-
-
-def _fitted(name: str, rule: Callable[..., Any], what: str, x: Any, value: Any, path: str) -> Any:
-    expected = tangent_aval(value)
-    if isinstance(x, SymbolicZero) or expected.dtype.kind not in "fc":
-        return None
-    try:
-        given = get_aval(x)
-    except TypeError:
-        given = None
-    if given is None or given.shape != expected.shape or (given.dtype.kind == "c" and expected.dtype.kind == "f"):
-        raise TreeMismatchError(
-            message(
-                f"{name} has a rule that gives a {what} which does not fit.",
-                value=f"{what} of {path}: {x!r}"[:120] if given is None else f"{what} of {path}: {given!r}",
-                where=definition(rule),
-                why=f"{path} is {expected!r}.",
-                fix=f"a {what} of shape {expected.shape} and dtype {expected.dtype.name}.",
-            )
-        )
-    return cast(x, expected.dtype) if type(x) is Tracer else np.asarray(x, expected.dtype)[()]
-
-
-def _matched_cts(call: _Call, bwd: Callable[..., Any], out: Any) -> list[Any]:
-    """The cotangents of all leaves that a backward rule gave; None for zero."""
-    if not isinstance(out, (tuple, list)) or len(out) != len(call.places):
-        count = f"{len(out)}" if isinstance(out, (tuple, list)) else "no tuple"
-        raise TreeMismatchError(
-            message(
-                f"{call.name} has a backward rule that gives {count} where it needs {len(call.places)} cotangents.",
-                where=definition(bwd),
-                fix="a tuple with one cotangent per argument; None for zero.",
-            )
-        )
-    cts: list[Any] = []
-    for position, ct, primal in zip(call.places, out, call.primals(call.leaves), strict=True):
-        values, tree = tree_flatten(primal)
-        root = f"args[{position}]"
-        if ct is None or isinstance(ct, SymbolicZero):
-            cts += [None] * len(values)
-        else:
-            cts += _matched(call.name, bwd, "cotangent", _filled(ct, primal), tree, values, root)
-    return cts
-
-
-def _filled(ct: Any, primal: Any) -> Any:
-    """A tree of cotangents with None in it, as a tree of zeros there."""
-    leaves, tree = optree.tree_flatten(ct, none_is_leaf=True, namespace=NAMESPACE)
-    values, expected = optree.tree_flatten(primal, none_is_leaf=True, namespace=NAMESPACE)
-    if tree != expected:
-        return ct
-    full = [
-        SymbolicZero(get_aval(zeros_for(x))) if x_ct is None and x is not None else x_ct
-        for x_ct, x in zip(leaves, values, strict=True)
-    ]
-    return optree.tree_unflatten(tree, full)
-
-
 def _no_rule(owner: _Custom, method: str) -> ArgumentError:
     name = name_of(owner.function)
     return ArgumentError(
         message(f"{owner!r} has no derivative rule yet.", where=caller(), fix=f"{name}.{method}(...) before its use.")
-    )
-
-
-def _no_pair(name: str, rule: Callable[..., Any], pair: str) -> TreeMismatchError:
-    return TreeMismatchError(
-        message(f"{name} has a rule that gives no pair.", where=definition(rule), fix=f"return {pair}.")
-    )
-
-
-def _wrong_tree(
-    name: str, rule: Callable[..., Any], what: str, expected: TreeDef, actual: TreeDef
-) -> TreeMismatchError:
-    return TreeMismatchError(
-        message(
-            f"{name} has a rule that gives {what}.",
-            value=tree_text(actual),
-            where=definition(rule),
-            why=f"expected: {tree_text(expected)}",
-            fix="the tree of the value, with arrays in place of each leaf *.",
-        )
     )
