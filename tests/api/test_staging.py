@@ -79,7 +79,7 @@ def test_body_runs_once_per_signature() -> None:
     f = Counted(lambda x: np.sin(x) * 2.0)
     g = fg.jit(f)
     for x in (X, X + 1, X * 3):
-        np.testing.assert_array_equal(g(x), np.sin(x) * 2.0)
+        np.testing.assert_array_max_ulp(g(x), np.sin(x) * 2.0, 2)
     assert f.calls == 1
     g(np.ones((3, 1)))
     g(np.ones((2, 1)))
@@ -229,10 +229,10 @@ def test_configuration_among_the_leaves_is_static_by_itself() -> None:
     base = {"mode": Mode.ON, "negate": True, "activation": np.tanh, "name": "act"}
     for _ in range(2):
         np.testing.assert_array_max_ulp(g(X, base), np.tanh(-X), 2)
-        np.testing.assert_array_equal(g(X, {**base, "negate": False}), np.tanh(X))
+        np.testing.assert_array_max_ulp(g(X, {**base, "negate": False}), np.tanh(X), 2)
         np.testing.assert_array_equal(g(X, {**base, "name": "none"}), -X)
-        np.testing.assert_array_equal(g(X, {**base, "mode": Mode.OFF}), np.tanh(X))
-        np.testing.assert_array_equal(g(X, {**base, "activation": np.sin}), np.sin(-X))
+        np.testing.assert_array_max_ulp(g(X, {**base, "mode": Mode.OFF}), np.tanh(X), 2)
+        np.testing.assert_array_max_ulp(g(X, {**base, "activation": np.sin}), np.sin(-X), 2)
     assert counted.calls == 5
 
 
