@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 
+from funcgrad.control.checkpoint import checkpoint_p
+from funcgrad.control.custom import custom_p
+from funcgrad.control.custom_batching import custom_vmap_p
+from funcgrad.control.linear_solve import linear_solve_p
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from funcgrad.core.primitive import Primitive
 from funcgrad.primitives import arithmetic, identity, indexing, scattering, structural
 from funcgrad.transforms.call import jit_p
 
@@ -61,10 +66,9 @@ class _Rebuild:
         return [read(x) for x in jaxpr.outputs]
 
     def _equation(self, eqn: Equation, inputs: list[Atom]) -> list[Atom]:
-        if eqn.primitive is jit_p:
-            inner: Jaxpr = eqn.params["jaxpr"]
-            env: dict[Var, Atom] = dict(zip(inner.inputs, inputs, strict=True))
-            return self.jaxpr(inner, env)
+        inner = _CALLS[eqn.primitive](eqn.params) if eqn.primitive in _CALLS else None
+        if inner is not None:
+            return self._call(eqn, inner, inputs)
         inputs = self._scalars(eqn, inputs)
         same = _identity(eqn, inputs)
         if same is not None:
@@ -84,6 +88,16 @@ class _Rebuild:
                 self._known[key] = known
         return known
 
+    def _call(self, eqn: Equation, inner: Jaxpr, inputs: list[Atom]) -> list[Atom]:
+        """The equations of a jaxpr in the place of the equation that calls it."""
+        known = self._known
+        if eqn.primitive is checkpoint_p:
+            self._known = {}  # what it computes again is not to be kept from the first time
+        env = {v: _as_strong(x, v) for v, x in zip(inner.inputs, inputs, strict=True)}
+        outputs = self.jaxpr(inner, env)
+        self._known = known
+        return outputs
+
     def _scalars(self, eqn: Equation, inputs: list[Atom]) -> list[Atom]:
         """The operands with numbers for uniform arrays, where the others say what the shape is."""
         if eqn.primitive.derivatives is None or not any(x in self._uniform for x in inputs):
@@ -93,6 +107,20 @@ class _Rebuild:
             if x in self._uniform and others and np.broadcast_shapes(*others) == eqn.outputs[0].aval.shape:
                 inputs = [*inputs[:k], self._uniform[x], *inputs[k + 1 :]]
         return inputs
+
+
+# Equations that stand for a jaxpr: where it is among the parameters.
+_CALLS: dict[Primitive, Callable[[dict[str, Any]], Jaxpr]] = {
+    **dict.fromkeys((jit_p, custom_p, custom_vmap_p, checkpoint_p), lambda params: params["jaxpr"]),
+    linear_solve_p: lambda params: params["system"].solve,
+}
+
+
+def _as_strong(x: Atom, v: Var) -> Atom:
+    """A Python number as NumPy's where a jaxpr was recorded with that."""
+    if isinstance(x, Literal) and x.aval.weak_type and not v.aval.weak_type:
+        return Literal(v.aval.dtype.type(x.value))
+    return x
 
 
 def _key(eqn: Equation, inputs: list[Atom]) -> Hashable | None:

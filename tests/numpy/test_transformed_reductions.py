@@ -52,7 +52,7 @@ def test_reduction_under_vmap_and_jit_is_the_loop(name: str) -> None:
     assert batched.dtype == expected.dtype
     compiled = funcgrad.jit(f)
     for x, y in zip(X, expected, strict=True):
-        np.testing.assert_array_equal(compiled(x), y)
+        np.testing.assert_allclose(compiled(x), y, rtol=1e-13)  # compiled sums add in another order
     if expected.dtype.kind != "f":
         return
 

@@ -1,0 +1,80 @@
+"""Loops, branches and calls of control flow in compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import funcgrad as fg
+from funcgrad import lax
+from funcgrad.core.tree import tree_leaves
+
+X = np.linspace(-1.0, 1.5, 6)
+F = np.array([[0.5, 0.2, 0.0], [0.1, 0.4, 0.3], [0.0, -0.2, 0.6]])
+
+
+def assert_compiled(f: Callable[..., Any], *args: Any, native: bool = True) -> None:
+    expected = tree_leaves(f(*args))
+    compiled = fg.jit(f, compile="now")
+    compiled(*args)
+    for _ in range(2):
+        for y, z in zip(tree_leaves(compiled(*args)), expected, strict=True):
+            assert np.shape(y) == np.shape(z)
+            np.testing.assert_allclose(y, z, rtol=1e-12, atol=1e-14)
+    program = compiled.explain().programs[0]
+    assert program.executable is not None
+    assert (not program.executable.fallbacks) == native
+
+
+CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "scan": (lambda x: lax.scan(lambda c, v: (c + v, c * 2.0), 0.0, x), (X,)),
+    "scan backwards": (lambda x: lax.scan(lambda c, v: (c * v, c - v), 1.0, x, reverse=True), (X,)),
+    "carries that change places": (
+        lambda x: lax.scan(lambda c, v: ((c[1], c[0] + c[1] * v), c[0]), (0.0, 1.0), x),
+        (X,),
+    ),
+    "vectors": (lambda x: lax.scan(lambda c, v: (np.tanh(c * v), c.sum()), np.ones(5), x), (X,)),
+    "matrices": (lambda x: lax.scan(lambda c, v: (F @ c @ F.T + v, np.trace(c)), np.eye(3), x), (X,)),
+    "no rounds": (lambda x: lax.scan(lambda c, v: (c + v, c), 1.0, x), (np.zeros(0),)),
+    "nested": (lambda x: lax.scan(lambda c, v: (lax.fori_loop(0, 3, lambda i, y: y * 0.5 + v, c), c), 1.0, x), (X,)),
+    "updates in place": (lambda x: lax.fori_loop(2, 6, lambda i, c: c.at[i].set(c[i - 1] + c[i - 2]), x), (X,)),
+    "while": (lambda a: lax.while_loop(lambda x: np.abs(x * x - a) > 1e-12, lambda x: 0.5 * (x + a / x), a), (2.0,)),
+    "while at once": (lambda a: lax.while_loop(lambda x: x > 10.0, lambda x: x - 1.0, a), (2.0,)),
+    "cond": (lambda a: lax.cond(a > 0, lambda x: x * 2, lambda x: x - 1.0, a), (2.0,)),
+    "cond otherwise": (lambda a: lax.cond(a > 0, lambda x: x * 2, lambda x: x - 1.0, a), (-2.0,)),
+    "switch beyond the last": (lambda i, x: lax.switch(i, [np.sin, np.cos, np.exp], x), (7, X)),
+    "gradient of scan": (fg.grad(lambda x: np.sum(lax.scan(lambda c, v: (np.tanh(c * v), c), np.ones(3), x)[1])), (X,)),
+    "second derivative of scan": (
+        fg.hessian(lambda x: lax.scan(lambda c, v: (np.sin(c * v), None), 1.0, x)[0]),
+        (X,),
+    ),
+    "gradient of cond": (fg.grad(lambda a: lax.cond(a > 0, lambda x: x**3, lambda x: -x, a)), (2.0,)),
+    "checkpoint": (fg.grad(lambda x: np.sum(fg.checkpoint(lambda y: np.sin(np.exp(y)))(x))), (X,)),
+    "rows of cond": (fg.vmap(lambda a: lax.cond(a > 0, lambda x: x * 2, lambda x: x - 1.0, a)), (X,)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_construct_is_native_and_equals_eager(name: str) -> None:
+    f, args = CASES[name]
+    assert_compiled(f, *args)
+
+
+def test_gradient_of_while_loop_compiled_equals_eager() -> None:
+    def root(a: Any) -> Any:
+        return lax.while_loop(lambda x: np.abs(x * x - a) > 1e-12, lambda x: 0.5 * (x + a / x), a)
+
+    assert_compiled(fg.grad(root), 2.0, native=False)
+    assert_compiled(fg.vmap(fg.grad(root)), X + 2.0, native=False)
+
+
+def test_custom_rules_compiled_use_the_rule() -> None:
+    @fg.custom_jvp
+    def f(x: Any) -> Any:
+        return np.sin(x)
+
+    f.defjvp(lambda primals, tangents: (f(primals[0]), 2 * np.cos(primals[0]) * tangents[0]))
+    assert_compiled(fg.grad(lambda x: np.sum(f(x) ** 2)), X)
