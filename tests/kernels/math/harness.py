@@ -28,15 +28,23 @@ def machine(cpu: str | None = None, features: str | None = None) -> llvm.TargetM
     return llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3)
 
 
-def loop_text(function: Callable[..., Value], dtypes: tuple[Any, ...], width: int) -> tuple[str, np.dtype]:
+def has_avx512() -> bool:
+    """Whether this machine has AVX-512."""
+    return bool(llvm.get_host_cpu_features().get("avx512f"))
+
+
+def loop_text(
+    function: Callable[..., Value], dtypes: tuple[Any, ...], width: int, avx512: bool
+) -> tuple[str, np.dtype]:
     """A module with `run(inputs..., output, n)` that calls a kernel for each `width` of n elements; the result's dtype.
 
     Args:
         function: A `Kernel`, or any function of values.
         dtypes: Of the operands.
         width: How many elements at once; n must be a multiple of it.
+        avx512: Whether instructions of AVX-512 may be used.
     """
-    module = Module()
+    module = Module(avx512)
     builder = Builder(module)
     elements = [ELEMENTS[np.dtype(dtype)] for dtype in dtypes]
     values = []
@@ -69,7 +77,7 @@ def loop_text(function: Callable[..., Value], dtypes: tuple[Any, ...], width: in
         "  ret void",
         "}",
         "attributes #0 = { alwaysinline nounwind }",
-        'attributes #1 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }',
+        'attributes #1 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" "frame-pointer"="all" }',
     ]
     return module.text() + "\n".join(run) + "\n", dtype
 
@@ -90,10 +98,13 @@ class Compiled:
         function: A `Kernel`, or any function of values.
         dtypes: Of the operands.
         width: How many elements each call of the kernel takes.
+        avx512: Whether it may use instructions of AVX-512; where the machine has them, if not said.
     """
 
-    def __init__(self, function: Callable[..., Value], dtypes: tuple[Any, ...], width: int = 8) -> None:
-        text, self.dtype = loop_text(function, dtypes, width)
+    def __init__(
+        self, function: Callable[..., Value], dtypes: tuple[Any, ...], width: int = 8, avx512: bool | None = None
+    ) -> None:
+        text, self.dtype = loop_text(function, dtypes, width, has_avx512() if avx512 is None else avx512)
         self.width = width
         self.dtypes = dtypes
         target = machine()
