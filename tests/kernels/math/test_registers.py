@@ -13,7 +13,7 @@ from tests.kernels.math.harness import Compiled, everything, has_avx512, loop_te
 SAME = [exponential.exp, exponential.expm1, logarithm.log, logarithm.log1p]
 # What it divides otherwise.
 DIVIDED = [exponential.logistic, hyperbolic.tanh]
-ROWS = {row.kernel: row for tests in (test_exponential, test_logarithm, test_hyperbolic) for row in tests.ROWS}
+MEASURED = {row.kernel: row for tests in (test_exponential, test_logarithm, test_hyperbolic) for row in tests.ROWS}
 SAMPLES = mixture(everything(), numbers(-750, 750), numbers(-2, 2))
 
 
@@ -34,7 +34,7 @@ def test_kernel_with_and_without_avx512_is_the_same(kernel: Any, width: int) -> 
 @pytest.mark.parametrize("width", [1, 4, 8])
 @pytest.mark.parametrize("kernel", [*SAME, *DIVIDED], ids=lambda kernel: kernel.name)
 def test_kernel_without_avx512_is_within_its_bound(kernel: Any, width: int) -> None:
-    row = ROWS[kernel]
+    row = MEASURED[kernel]
     xs = row.samples(np.random.default_rng(1), 1000, np.dtype(np.float64))
     y = Compiled(kernel, (np.float64,), width, avx512=False)(*xs)
     assert ulp_errors(y, xs, row.reference, row.precision).max() <= row.bound
