@@ -44,8 +44,9 @@ def dtypes_of(ufunc: np.ufunc, eqn: Equation) -> tuple[Dtype, ...]:
     """The dtypes in which a ufunc's equation computes, and that of its result."""
     avals = [x.aval for x in eqn.inputs]
     result = eqn.outputs[0].aval
-    if result.weak_type:  # Python's operator on Python's numbers
-        return (result.dtype,) * (len(avals) + 1)
+    if result.weak_type:  # Python's operator on Python's numbers; abs makes real ones of complex ones
+        given = np.dtype(complex) if any(aval.dtype.kind == "c" for aval in avals) else result.dtype
+        return (*[given] * len(avals), result.dtype)
     return loop_dtypes(ufunc, tuple((aval.dtype, aval.weak_type) for aval in avals))
 
 
