@@ -26,9 +26,9 @@ def test_compiled_random_program_equals_eager(portion: int) -> None:
     assert counts["compiled"] > 0.8 * counts.total()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(1_000_000, 2_000_000_000))
-def test_compiled_unseen_random_program_equals_eager(seed: int) -> None:
+def test_compiled_random_program_of_a_drawn_seed_equals_eager(seed: int) -> None:
     fuzz.check(seed)
 
 
