@@ -209,7 +209,7 @@ class UnsupportedFunctionError(FuncgradError, TypeError):
                 f"{name} of a traced array is not supported.",
                 where=caller(),
                 why=f"funcgrad has no derivative or batching rule for {name}.",
-                fix="NumPy's functions that have one in its place; or funcgrad.stop_gradient(x) as its argument, "
-                "where no derivative is wanted (but not under vmap or jit).",
+                fix=f"NumPy's functions that have one; funcgrad.opaque({name}, derivative=...); or, where none is "
+                "wanted, funcgrad.stop_gradient(x) as its argument (but not under vmap or jit).",
             )
         )
