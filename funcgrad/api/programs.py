@@ -15,9 +15,10 @@ import numpy as np
 
 from funcgrad.api import calling
 from funcgrad.api.results import fresh
+from funcgrad.api.surroundings import Same
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.errors import message
-from funcgrad.core.jaxpr import Jaxpr
+from funcgrad.core.jaxpr import Jaxpr, Literal
 from funcgrad.core.primitive import bind
 from funcgrad.core.tree import TreeDef, tree_unflatten
 from funcgrad.transforms.call import jit_p
@@ -97,6 +98,29 @@ class Program:
         self.executable: Executable | None = None
         self._known: dict[int, Any] = {}
         self._captured = constants
+        self._watched: list[tuple[Any, bytes]] = []
+
+    def watch(self, state: Sequence[Any]) -> None:
+        """Keep an eye on the elements of arrays around the function, if it may have computed with them by NumPy.
+
+        What a recording uses of such arrays itself is passed by reference at each call. What NumPy made of them
+        before it met a traced value is a number or an array of its own in the recording, which would grow stale.
+        """
+        around = {id(x.value): x.value for x in state if type(x) is Same and type(x.value) is np.ndarray}
+        computed = any(
+            type(x) is np.ndarray and not any(id(owner) in around for owner in (x, *_owners(x))) for x in self.constants
+        )
+        numbers = any(
+            isinstance(x, Literal) and isinstance(x.value, np.generic)
+            for eqn in self.jaxpr.equations
+            for x in eqn.inputs
+        )
+        if around and (computed or numbers):
+            self._watched = [(x, fingerprint(x)) for x in around.values()]
+
+    def is_current(self) -> bool:
+        """Whether the arrays that are watched hold what they held."""
+        return all(fingerprint(x) == known for x, known in self._watched)
 
     def find_known(self) -> None:
         """Note which constants nobody else holds, so that they are what they are for good.
@@ -179,7 +203,21 @@ class Program:
         unchanged = calling.watcher(*functions)
         if flatten is None or rebuild is None or unchanged is None:
             return None
+        if self._watched:
+            same, unchanged = unchanged, lambda: same() and self.is_current()
         return calling.shortcut(self.executable.call, self._captured, flatten, unchanged, rebuild, count)
+
+
+# Arrays up to this size are compared whole, larger ones by about as many elements.
+_COMPARED = 2048
+
+
+def fingerprint(x: np.ndarray[Any, Any]) -> bytes:
+    """The elements of a small array, or some of a large one, as bytes."""
+    if x.size <= _COMPARED:
+        return x.tobytes()
+    step = max(1, round((x.size / _COMPARED) ** (1 / x.ndim)))
+    return x[(slice(None, None, step),) * x.ndim].tobytes()
 
 
 def _private(values: list[Any]) -> list[int]:

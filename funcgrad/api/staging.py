@@ -73,7 +73,7 @@ class _jit(Transformed[P, R]):
         call = _Call(self, args, kwargs)
         known = self._programs.get(call.key)
         traced = any(isinstance(x, Tracer) for x in call.arrays)
-        if known is not None and known[0] == call.state:
+        if known is not None and known[0] == call.state and known[1].is_current():
             program = known[1]
         else:
             if known is not None:
@@ -155,6 +155,7 @@ class _jit(Transformed[P, R]):
             if len(self._programs) >= _MOST_PROGRAMS:
                 del self._programs[next(iter(self._programs))]
             self._programs[call.key] = (call.state, program)
+            program.watch(call.state)
             return program
         self._uncompiled[call.key] = program
         return program

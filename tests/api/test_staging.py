@@ -579,3 +579,17 @@ def test_gradient_at_a_python_int_is_the_same_compiled() -> None:
     compiled = fg.jit(gradient)
     for _ in range(3):
         assert compiled(3, 2) == gradient(3, 2) == 12.0
+
+
+def test_captured_arrays_that_numpy_computes_with_are_seen_when_their_elements_change() -> None:
+    G = np.arange(3.0)
+    derived, summed, direct = fg.jit(lambda x: x + G * 2), fg.jit(lambda x: x * G.sum()), fg.jit(lambda x: x * G)
+    for _ in range(3):
+        np.testing.assert_array_equal(derived(X), X + G * 2)
+        np.testing.assert_array_equal(summed(X), X * G.sum())
+        np.testing.assert_array_equal(direct(X), X * G)
+    G[1] = 7.0
+    for _ in range(3):
+        np.testing.assert_array_equal(derived(X), X + G * 2)
+        np.testing.assert_array_equal(summed(X), X * G.sum())
+        np.testing.assert_array_equal(direct(X), X * G)
