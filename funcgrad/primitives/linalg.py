@@ -216,7 +216,9 @@ def _well_conditioned_inverse(x: Any) -> Any:
 
 
 def _unitary_factors(x: Any) -> tuple[Any, Any, Any, Any]:
-    u, s, vh = np.linalg.svd(x)
+    finite = np.isfinite(x).all((-2, -1), keepdims=True)
+    u, s, vh = np.linalg.svd(np.where(finite, x, 0))  # LAPACK may not return from infinities
+    u = np.where(finite, u, np.nan)
     return u, s, vh, (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
 
 

@@ -309,3 +309,11 @@ def test_matmul_cotangents_are_summed_by_the_product():
     assert "[50,3,5]" not in text
     text = str(funcgrad.make_jaxpr(funcgrad.grad(lambda w, y: (w @ y).sum()))(draw(4, 3), draw(50, 3, 5)))
     assert "[50,4,3]" not in text
+
+
+def test_gradient_of_det_of_a_matrix_with_an_infinity_is_nan_and_others_in_the_stack_are_right() -> None:
+    x = np.array([[[np.inf, 1.0], [2.0, 3.0]], [[1.0, 2.0], [2.0, 4.0]]])
+    with np.errstate(invalid="ignore"):
+        slope = funcgrad.grad(lambda x: np.sum(np.linalg.det(x)))(x)
+    assert np.isnan(slope[0]).all()
+    np.testing.assert_allclose(slope[1], [[4.0, -2.0], [-2.0, 1.0]])
