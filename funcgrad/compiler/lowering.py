@@ -128,9 +128,7 @@ class Lowering:
                     env[v] = y
         self._live.pop()
 
-    def _settle(
-        self, v: Var, y: Tensor, uses: int, place: Tensor | None, layout: tuple[int, ...] | None
-    ) -> None:
+    def _settle(self, v: Var, y: Tensor, uses: int, place: Tensor | None, layout: tuple[int, ...] | None) -> None:
         """Store a result whose place is known, or that several will use and that takes work."""
         if y.dtype != v.aval.dtype or y.shape != v.aval.shape:
             raise TypeError(f"lowered to {y.dtype}{y.shape}, the equation gives {v.aval!r}")
