@@ -53,6 +53,7 @@ def disable_jit() -> Iterator[None]:
     """Within it jitted functions are not compiled, and compiled ones are not used: NumPy evaluates everything.
 
     Example:
+        >>> import funcgrad
         >>> with funcgrad.disable_jit():
         ...     funcgrad.jit(lambda x: 2 * x)(1.5)
         3.0
