@@ -9,7 +9,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from funcgrad.api import calling
 from funcgrad.api.results import fresh
 from funcgrad.api.surroundings import Same
 from funcgrad.core.avals import ShapedArray
+from funcgrad.core.capturing import SMALL, some_elements
 from funcgrad.core.errors import message
 from funcgrad.core.jaxpr import Jaxpr, Literal
 from funcgrad.core.primitive import bind
@@ -67,6 +68,9 @@ def disable_jit() -> Iterator[None]:
         _off.reset(token)
 
 
+Shortcut: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+
 class CompilationWarning(RuntimeWarning):
     """A jitted function could not be compiled; it is evaluated by NumPy."""
 
@@ -100,6 +104,8 @@ class Program:
         self._known: dict[int, Any] = {}
         self._captured = constants
         self._watched: list[tuple[Any, bytes]] = []
+        self._shortcut: Shortcut | None = None
+        self._unchanged: Callable[[], bool] = lambda: False
 
     def watch(self, state: Sequence[Any]) -> None:
         """Keep an eye on the elements of arrays around the function, if it may have computed with them by NumPy.
@@ -194,31 +200,29 @@ class Program:
         kwargs: dict[str, Any],
         is_array: Callable[[tuple[Any, ...], Any], bool],
         functions: Sequence[Any],
-    ) -> Callable[[tuple[Any, ...], dict[str, Any]], Any] | None:
-        """A function of arguments that gives the result, or NotImplemented where this program is not it."""
-        if self.executable is None:
-            return None
+    ) -> Shortcut | None:
+        """A function of arguments that gives the result, or NotImplemented where this program is not it.
+
+        It is made anew only when something around the function is another object than it was.
+        """
+        if self.executable is None or (self._shortcut is not None and self._unchanged()):
+            return self._shortcut
         flatten = calling.flattener(args, kwargs, is_array)
         count = len(self.jaxpr.outputs)
         rebuild = calling.rebuilder(tree_unflatten(self.out_tree, [0.0] * count))
-        unchanged = calling.watcher(*functions)
-        if flatten is None or rebuild is None or unchanged is None:
+        same = calling.watcher(*functions)
+        if flatten is None or rebuild is None or same is None:
             return None
-        if self._watched:
-            same, unchanged = unchanged, lambda: same() and self.is_current()
-        return calling.shortcut(self.executable.call, self._captured, flatten, unchanged, rebuild, count)
-
-
-# Arrays up to this size are compared whole, larger ones by about as many elements.
-_COMPARED = 2048
+        self._unchanged = (lambda: same() and self.is_current()) if self._watched else same
+        self._shortcut = calling.shortcut(
+            self.executable.call, self._captured, flatten, self._unchanged, rebuild, count
+        )
+        return self._shortcut
 
 
 def fingerprint(x: np.ndarray[Any, Any]) -> bytes:
     """The elements of a small array, or some of a large one, as bytes."""
-    if x.size <= _COMPARED:
-        return x.tobytes()
-    step = max(1, round((x.size / _COMPARED) ** (1 / x.ndim)))
-    return x[(slice(None, None, step),) * x.ndim].tobytes()
+    return x.tobytes() if x.size <= SMALL else some_elements(x, SMALL)
 
 
 def _private(values: list[Any]) -> list[int]:

@@ -31,7 +31,7 @@ class Sample(NamedTuple):
 
 def sample(x: np.ndarray[Any, Any], place: Place | None) -> Sample:
     """A sample of a large array."""
-    return Sample(x, _elements(x), place)
+    return Sample(x, some_elements(x, _SAMPLES), place)
 
 
 def same_elements(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:
@@ -39,8 +39,9 @@ def same_elements(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:
     return x.shape == y.shape and x.tobytes() == y.tobytes()
 
 
-def _elements(x: np.ndarray[Any, Any]) -> bytes:
-    step = x.size // _SAMPLES
+def some_elements(x: np.ndarray[Any, Any], count: int) -> bytes:
+    """At least `count` elements of an array that has more, evenly spread, as bytes."""
+    step = x.size // count
     return x.reshape(-1)[::step].tobytes() if x.flags.c_contiguous else x.flat[::step].tobytes()
 
 
@@ -51,5 +52,5 @@ def check_samples(name: str, samples: Sequence[Sample]) -> None:
         CapturedArrayError: naming the line that used one that is not.
     """
     for array, elements, place in samples:
-        if _elements(array) != elements:
+        if some_elements(array, _SAMPLES) != elements:
             raise CapturedArrayError(name, f"{array.dtype}{list(array.shape)}", read_source(place))
