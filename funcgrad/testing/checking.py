@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from funcgrad.core.errors import ArgumentError, message
-from funcgrad.core.source import caller
-from funcgrad.testing.differences import Reference, differences, reference, wide
+from funcgrad.core.source import caller, definition
+from funcgrad.testing.differences import reference, wide
 from funcgrad.testing.flat import (
     FlatFunction,
     cotangent_function,
@@ -21,11 +21,11 @@ from funcgrad.testing.flat import (
     tangent_function,
     tangents,
 )
+from funcgrad.testing.judging import Judgement, Neighbourhood, Side, judge
 from funcgrad.testing.reports import Comparison, DerivativeError, Mode, Report, Verdict
 from funcgrad.testing.tolerances import (
     ADJOINT,
     DERIVATIVE,
-    INCONCLUSIVE,
     LOSS_PER_ORDER,
     SAFETY,
     magnitude,
@@ -84,7 +84,32 @@ def check_grads(
     """
     __tracebackhide__ = True
     order = settings.order if order is None else order
-    chosen = (modes,) if isinstance(modes, str) else tuple(modes)
+    chosen = _chosen(modes, order)
+    flat = FlatFunction(f, args, kwargs)
+    report = Report(flat.name, order, chosen, source=definition(f))
+    inside = _inside(flat, domain)
+    if not inside(*flat.xs):
+        raise ArgumentError(
+            message(
+                f"the arguments of {flat.name} are outside of the domain that check_grads was given.",
+                value=f"domain={domain!r}",
+                where=caller(),
+                fix="arguments inside of it.",
+            )
+        )
+    _Check(flat, report, inside, rtol, np.random.default_rng(seed)).run(flat, 1, flat.name)
+    if not report.passed:
+        raise DerivativeError(report)
+    return report
+
+
+def _chosen(modes: Sequence[Mode] | Mode, order: int) -> tuple[Mode, ...]:
+    """The modes that are asked for.
+
+    Raises:
+        ArgumentError: There are no such modes, or no such order.
+    """
+    chosen: tuple[Mode, ...] = (modes,) if isinstance(modes, str) else tuple(modes)
     if not chosen or not set(chosen) <= {"fwd", "rev"} or order < 1:
         raise ArgumentError(
             message(
@@ -93,12 +118,7 @@ def check_grads(
                 fix='modes=("fwd", "rev") or one of these, and an order of at least 1.',
             )
         )
-    flat = FlatFunction(f, args, kwargs)
-    report = Report(flat.name, order, chosen)
-    _Check(flat, report, _inside(flat, domain), rtol, np.random.default_rng(seed)).run(flat, 1, flat.name)
-    if not report.passed:
-        raise DerivativeError(report)
-    return report
+    return chosen
 
 
 def _inside(flat: FlatFunction, domain: Domain) -> Callable[..., bool]:
@@ -113,15 +133,6 @@ def _inside(flat: FlatFunction, domain: Domain) -> Callable[..., bool]:
         return asked
     low, high = domain
     return lambda *xs: all(np.all((np.real(x) >= low) & (np.real(x) <= high)) for x in xs)
-
-
-class _Side(NamedTuple):
-    """Elements of one leaf: what the transformation gave, what the reference did, and what is allowed."""
-
-    path: str
-    actual: Any
-    expected: Any
-    allowed: Any
 
 
 class _Check:
@@ -175,47 +186,17 @@ class _Check:
     ) -> None:
         """Compare tangents with the reference."""
         found = reference(f, self.flat.xs, ts, inside=self.inside)
-        for path, y, actual, expected, error in zip(paths, ys, y_dots, found.values, found.errors, strict=True):
+        around = Neighbourhood(f, self.flat.xs, ts, self.inside)
+        for i, (path, y, actual, expected, error) in enumerate(
+            zip(paths, ys, y_dots, found.values, found.errors, strict=True)
+        ):
             if not np.size(actual):
                 continue
             actual, expected = wide(actual), wide(expected)
             scale = magnitude(y, actual, expected)
             rounding = self.rounding(DERIVATIVE, y, *self.flat.xs) * LOSS_PER_ORDER ** (order - 1)
-            allowed = SAFETY * error + rounding * scale
-            side = _Side(path, actual, expected, allowed)
-            element = _worst(side)
-            verdict = self.judge(side, element, scale)
-            sides = None
-            if verdict != "right":
-                verdict, sides = self.kink(f, ts, paths.index(path), element, side, verdict)
-            self.note(order, "fwd", side, element, found.method, name, verdict, sides)
-
-    def judge(self, side: _Side, element: tuple[int, ...], scale: float) -> Verdict:
-        """Right, wrong, or undecided."""
-        error, allowed = abs(side.actual[element] - side.expected[element]), side.allowed[element]
-        if side.actual[element] == side.expected[element]:
-            return "right"
-        if not np.isfinite(side.expected[element]) or not allowed < np.inf:
-            return "undecided"
-        if not np.isfinite(side.actual[element]) and allowed > INCONCLUSIVE * scale:
-            return "undecided"  # the derivative is infinite, and differences do not converge
-        if error <= allowed:
-            return "right" if allowed <= INCONCLUSIVE * scale or not error else "undecided"
-        return "wrong"
-
-    def kink(
-        self, f: Any, ts: list[Any], number: int, element: tuple[int, ...], side: _Side, verdict: Verdict
-    ) -> tuple[Verdict, tuple[complex, complex] | None]:
-        """Whether the two sides' derivatives differ there, and the rule gives something between them."""
-        both: list[Reference] = [differences(f, self.flat.xs, ts, side=sign, inside=self.inside) for sign in (1, -1)]
-        ahead, behind = (found.values[number][element] for found in both)
-        error = sum(SAFETY * found.errors[number][element] for found in both)
-        allowed = error + 1e-6 * magnitude(ahead, behind)
-        if not np.isfinite(allowed) or abs(ahead - behind) <= allowed:
-            return verdict, None
-        actual = side.actual[element]
-        between = abs(actual - ahead) + abs(actual - behind) <= abs(ahead - behind) + allowed
-        return ("kink" if between else "wrong"), (ahead.item(), behind.item())
+            side = Side(path, actual, expected, SAFETY * error + rounding * scale, error)
+            self.note(order, "fwd", side, found.method, name, judge(side, scale, wide(y), i, around))
 
     def reverse(
         self, f: Any, order: int, name: str, ts: list[Any], ys: list[Any], y_dots: list[Any], cts: list[Any]
@@ -231,24 +212,26 @@ class _Check:
         method = "jvp and the adjoint identity"
         if "fwd" not in self.report.modes:
             allowed, method = self.rounding(DERIVATIVE, *xs, *ys) * scale, "differences and the adjoint identity"
-        side = _Side("the whole", np.asarray(actual), np.asarray(expected), np.asarray(allowed))
+        side = Side("the whole", *map(np.asarray, (actual, expected, allowed, allowed / SAFETY)))
         verdict: Verdict = "right" if abs(actual - expected) <= allowed else "wrong"
-        element: tuple[int, ...] = ()
-        if verdict == "wrong" and "fwd" not in self.report.modes and self.at_kink(f, order, ts):
-            verdict = "kink"
-        if verdict == "wrong":
+        found = Judgement(verdict, (), 1)
+        if verdict == "wrong" and "fwd" not in self.report.modes:
+            found = self.singular(f, order, ts) or found
+        if found.verdict == "wrong":
             side, element = self.locate(f, cts, x_cts, side)
-        self.note(order, "rev", side, element, method, name, verdict, None)
+            found = found._replace(element=element)
+        self.note(order, "rev", side, method, name, found)
 
-    def at_kink(self, f: Any, order: int, ts: list[Any]) -> bool:
-        """Whether forward mode, which was not asked for, meets a kink."""
+    def singular(self, f: Any, order: int, ts: list[Any]) -> Judgement | None:
+        """The kink or the jump that forward mode, which was not asked for, meets."""
         report = Report(self.flat.name, order, ("fwd",))
         other = _Check(self.flat, report, self.inside, self.rtol, self.rng)
         ys, y_dots = quietly(tangents, f, self.flat.xs, ts)
         other.forward(f, order, "", [str(i) for i in range(len(ys))], ts, ys, y_dots)
-        return bool(report.kinks)
+        met = next(iter([*report.jumps, *report.kinks]), None)
+        return None if met is None else Judgement(met.verdict, (), 1, met.sides)
 
-    def locate(self, f: Any, cts: list[Any], x_cts: list[Any], whole: _Side) -> tuple[_Side, tuple[int, ...]]:
+    def locate(self, f: Any, cts: list[Any], x_cts: list[Any], whole: Side) -> tuple[Side, tuple[int, ...]]:
         """The element of the arguments whose cotangent is farthest off, by halving what the direction touches."""
         xs = self.flat.xs
         spans = [(i, 0, int(np.size(x))) for i, x in enumerate(xs) if np.size(x)]
@@ -260,8 +243,8 @@ class _Check:
         _, actual, expected = self.mismatch(f, cts, x_cts, best)
         i, start, _ = best
         element = tuple(int(n) for n in np.unravel_index(start, np.shape(xs[i])))
-        full = [np.full(np.shape(xs[i]), value) for value in (actual, expected, whole.allowed)]
-        return _Side(self.flat.paths[i], *full), element
+        full = [np.full(np.shape(xs[i]), value) for value in (actual, expected, whole.allowed, whole.estimate)]
+        return Side(self.flat.paths[i], *full), element
 
     def mismatch(self, f: Any, cts: list[Any], x_cts: list[Any], span: tuple[int, int, int]) -> tuple[float, Any, Any]:
         """By how much the identity fails along a direction that touches some elements, and both its sides."""
@@ -280,23 +263,14 @@ class _Check:
         """What derivatives may lose by rounding."""
         return tolerance(table, *arrays) if self.rtol is None else self.rtol
 
-    def note(
-        self,
-        order: int,
-        mode: Mode,
-        side: _Side,
-        element: tuple[int, ...],
-        method: str,
-        name: str,
-        verdict: Verdict,
-        sides: tuple[complex, complex] | None,
-    ) -> None:
+    def note(self, order: int, mode: Mode, side: Side, method: str, name: str, found: Judgement) -> None:
         """Put the worst element of a comparison into the report."""
-        actual, expected = side.actual[element].item(), side.expected[element].item()
+        verdict, element, count, sides = found
+        actual, expected, allowed, estimate = (part[element].item() for part in side[1:])
         error = 0.0 if actual == expected else float(abs(actual - expected))
-        allowed = float(side.allowed[element])
+        values = (actual, expected, estimate, error, allowed)
         self.report.comparisons.append(
-            Comparison(order, mode, side.path, element, actual, expected, error, allowed, method, name, verdict, sides)
+            Comparison(order, mode, side.path, element, *values, method, name, verdict, count, sides)
         )
 
 
@@ -317,11 +291,3 @@ def check_finite(flat: FlatFunction, ys: Sequence[Any], paths: Sequence[str]) ->
                     fix=f"arguments inside of {flat.name}'s domain; funcgrad.testing.why_nan says where it comes from.",
                 )
             )
-
-
-def _worst(side: _Side) -> tuple[int, ...]:
-    """The element that is farthest off beside what is allowed; one that is not a number before all others."""
-    with np.errstate(all="ignore"):
-        ratio = np.abs(side.actual - side.expected) / side.allowed
-    ratio = np.where(side.actual == side.expected, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))

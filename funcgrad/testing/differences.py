@@ -30,6 +30,10 @@ _COLUMNS = 5
 # An estimate this small beside the derivative is good enough.
 _GOOD = 1e-11
 _TINY = 1e-20
+# A jump shows at such steps; it is more than rounding, and the same at each of them.
+_JUMP_STEP = 1e-10
+_LEAST_JUMP = 1e-6
+_STAYS = 1e-3
 
 
 class Reference(NamedTuple):
@@ -123,6 +127,33 @@ def differences(
     return Reference([table.value for table in tables], [table.error for table in tables], method)
 
 
+def gaps(f: Flat, xs: Sequence[Any], ts: Sequence[Any], *, side: int, inside: Inside = _anywhere) -> list[Any]:
+    """By how much each output of a flat function jumps at x; 0 where it does not, or has no values.
+
+    A jump is what is left of f(x + h t) - f(x) when h becomes small, and does not become less.
+
+    Args:
+        f, xs, ts, inside: As for `differences`.
+        side: 1 for what is ahead of x, -1 for what is behind.
+    """
+    line = _Line(f, xs, ts, inside)
+    if line.start is None:
+        return []
+    step = side * _JUMP_STEP * magnitude(*line.xs) / magnitude(*line.ts)
+    at = [line.at(step * _RATIO**k) for k in (0, 1, 2)]
+    found = []
+    for i, y in enumerate(line.start):
+        if any(values is None for values in at):
+            found.append(np.zeros_like(y))
+            continue
+        nearest, next_one, far = (values[i] - y for values in at if values is not None)
+        stays = np.isfinite(nearest) & (np.abs(nearest) > _LEAST_JUMP * magnitude(y))
+        for other in (next_one, far):
+            stays &= np.abs(other - nearest) <= _STAYS * np.abs(nearest)
+        found.append(np.where(stays, nearest - (next_one - nearest) / (_RATIO - 1), 0.0))
+    return found
+
+
 class _Table:
     """Richardson's tableau of one output, of which the last row and the best entries are kept."""
 
@@ -171,11 +202,18 @@ def complex_step(f: Flat, xs: Sequence[Any], ts: Sequence[Any]) -> Reference | N
     """
     if any(np.iscomplexobj(x) for x in xs):
         return None
-    ys = _Line(f, xs, ts, _anywhere).at(1j * _TINY)
-    if ys is None or not all(np.iscomplexobj(y) for y in ys):
+    line = _Line(f, xs, ts, _anywhere)
+    ys = line.at(1j * _TINY)
+    if ys is None or line.start is None or not all(np.iscomplexobj(y) for y in ys):
         return None
+    if not all(_same_values(np.real(y), start) for y, start in zip(ys, line.start, strict=True)):
+        return None  # another branch: of complex numbers with equal real parts the imaginary ones decide
     values = [np.imag(y) / _TINY for y in ys]
     return Reference(values, [16 * np.finfo(np.float64).eps * np.abs(v) for v in values], "complex step")
+
+
+def _same_values(a: Any, b: Any) -> bool:
+    return bool(np.all(np.abs(a - b) <= 1e-9 * magnitude(b)))
 
 
 def reference(f: Flat, xs: Sequence[Any], ts: Sequence[Any], *, inside: Inside = _anywhere) -> Reference:

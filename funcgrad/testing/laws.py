@@ -14,7 +14,15 @@ from funcgrad.api.batching import vmap
 from funcgrad.api.products import linearize
 from funcgrad.api.staging import jit
 from funcgrad.core.avals import get_aval
-from funcgrad.core.errors import FuncgradError, TracedBranchError, TracedConversionError, TracedIndexError
+from funcgrad.core.errors import (
+    ArgumentError,
+    FuncgradError,
+    TracedBranchError,
+    TracedConversionError,
+    TracedIndexError,
+    message,
+)
+from funcgrad.core.source import caller
 from funcgrad.testing.checking import check_grads
 from funcgrad.testing.differences import complex_step, differences, wide
 from funcgrad.testing.flat import (
@@ -304,7 +312,12 @@ def check_laws(
     """
     __tracebackhide__ = True
     flat = FlatFunction(f, args, kwargs)
-    for number, name in enumerate(laws or ("purity", "differences", *list(LAWS)[1:])):
+    known = ("purity", "differences", *list(LAWS)[1:])
+    for number, name in enumerate(known if laws is None else laws):
+        if name not in known:
+            raise ArgumentError(
+                message(f"there is no law of {name!r}.", where=caller(), fix=", ".join(map(repr, known)) + ".")
+            )
         if name == "differences":
             check_grads(f, args, order, kwargs=kwargs, seed=seed)
             continue

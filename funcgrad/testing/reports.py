@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from funcgrad.core.errors import FuncgradError
+from funcgrad.core.source import Source
 
 Mode = Literal["fwd", "rev"]
-Verdict = Literal["right", "wrong", "kink", "undecided"]
+Verdict = Literal["right", "wrong", "kink", "jump", "undecided"]
 
 _MODES = {"fwd": "forward", "rev": "reverse"}
 
@@ -26,12 +27,14 @@ class Comparison:
         element: Its index in the leaf.
         actual: What the transformation gave.
         expected: What the reference gave.
+        estimate: What the reference says of its own error.
         error: The difference's magnitude.
         allowed: How large it may be: the reference's error estimate, and rounding.
         method: How the reference was found.
         function: Of what the derivative is: "f", "jvp of f".
-        verdict: Right, wrong, at a kink, or undecided because the reference's own error is too large.
-        sides: At a kink the derivatives ahead and behind.
+        verdict: Right, wrong, at a kink or a jump, or undecided because the reference's own error is too large.
+        count: How many elements of the leaf have this verdict.
+        sides: At a kink the derivatives ahead and behind, at a jump the values.
     """
 
     order: int
@@ -40,11 +43,13 @@ class Comparison:
     element: tuple[int, ...]
     actual: complex
     expected: complex
+    estimate: float
     error: float
     allowed: float
     method: str
     function: str
     verdict: Verdict
+    count: int = 1
     sides: tuple[complex, complex] | None = None
 
     @property
@@ -61,14 +66,19 @@ class Comparison:
 
     def __str__(self) -> str:
         who = "jvp" if self.mode == "fwd" else "vjp"
-        lines = [f"order {self.order} in {_MODES[self.mode]} mode, {self.place}: {_VERDICTS[self.verdict]}"]
+        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
+        lines = [f"order {self.order} in {_MODES[self.mode]} mode, {self.place}{more}: {_VERDICTS[self.verdict]}"]
         lines.append(f"  {who:<9} {_number(self.actual)}")
-        lines.append(f"  {'reference':<9} {_number(self.expected)}, by {self.method}")
-        lines.append(f"  {'error':<9} {self.error:.2g}, where {self.allowed:.2g} is allowed")
+        if self.sides is None or self.verdict == "wrong":
+            known = f"{_number(self.expected)} +- {self.estimate:.1g}" if self.estimate < np.inf else "not to be found"
+            lines.append(f"  {'reference':<9} {known}, by {self.method}")
+        if self.verdict == "wrong":
+            lines.append(f"  {'error':<9} {self.error:.2g}, where {self.allowed:.2g} is allowed")
         if self.sides is not None:
-            lines.append(f"  {'sides':<9} {_number(self.sides[0])} ahead, {_number(self.sides[1])} behind")
-        if self.function:
-            lines.append(f"  {'of':<9} {self.function}")
+            what = "values" if self.verdict == "jump" else "sides"
+            ahead, behind = (f"{complex(x):.6g}" if np.iscomplex(x) else f"{np.real(x):.6g}" for x in self.sides)
+            lines.append(f"  {what:<9} {ahead} ahead, {behind} behind")
+        lines.append(f"  {'of':<9} {self.function}")
         guess = self.guess()
         return "\n".join([*lines, f"  {'looks as':<9} {guess}"] if guess else lines)
 
@@ -89,6 +99,7 @@ _VERDICTS = {
     "right": "right",
     "wrong": "WRONG",
     "kink": "at a kink, where the derivatives of the two sides differ",
+    "jump": "at a jump, where there is no derivative",
     "undecided": "undecided, since the reference itself is not certain enough",
 }
 _RATIOS = {
@@ -114,12 +125,14 @@ class Report:
         order: To which order.
         modes: In which modes.
         comparisons: The worst element of each comparison.
+        source: Where the function is defined; where it was checked, if that is nowhere to be seen.
     """
 
     function: str
     order: int
     modes: tuple[Mode, ...]
     comparisons: list[Comparison] = field(default_factory=list)
+    source: Source | None = None
 
     def _of(self, verdict: Verdict) -> list[Comparison]:
         return [c for c in self.comparisons if c.verdict == verdict]
@@ -131,8 +144,13 @@ class Report:
 
     @property
     def kinks(self) -> list[Comparison]:
-        """Where the function has no derivative, so that the one that it gets is a convention."""
+        """Where the derivatives of the two sides differ, so that the one that the function gets is a convention."""
         return self._of("kink")
+
+    @property
+    def jumps(self) -> list[Comparison]:
+        """Where the function is not continuous, so that the derivative that it gets is that of one piece."""
+        return self._of("jump")
 
     @property
     def undecided(self) -> list[Comparison]:
@@ -155,12 +173,19 @@ class Report:
     def __str__(self) -> str:
         modes = " and ".join(_MODES[mode] for mode in self.modes)
         count = len(self.comparisons)
-        if self.passed:
-            head = f"derivatives of {self.function} to order {self.order} in {modes} mode: right ({count} comparisons)."
-            others = [*self.kinks, *self.undecided]
-            return "\n".join([head, *map(str, others)])
-        head = f"{self.function} has a wrong derivative: {len(self.failures)} of {count} comparisons fail."
-        return "\n".join([head, str(self.worst)])
+        if not self.passed:
+            head = f"{self.function} has a wrong derivative: {len(self.failures)} of {count} comparisons fail."
+            where = [f"  {'where':<9} {self.source}"] if self.source else []
+            return "\n".join([head, str(self.worst), *where])
+        head = f"derivatives of {self.function} to order {self.order} in {modes} mode:"
+        others = {"at a kink": self.kinks, "at a jump": self.jumps, "undecided": self.undecided}
+        parts = [f"{len(found)} {what}" for what, found in others.items() if found]
+        if not parts:
+            return f"{head} right ({count} comparisons)."
+        right = f"{len(self._of('right'))} of {count} comparisons right"
+        return "\n".join(
+            [f"{head} {', '.join([right, *parts])}.", *[str(c) for found in others.values() for c in found]]
+        )
 
     __repr__ = __str__
 

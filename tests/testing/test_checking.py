@@ -138,6 +138,9 @@ def test_check_grads_failure_names_leaf_element_and_both_values() -> None:
     assert "order 1 in forward mode, result['second'][2]: WRONG" in text
     assert "looks as  if a factor 2 were too much" in text
     assert "is allowed" in text
+    assert f"{__file__}:" in text.splitlines()[-1]
+    assert report.worst.estimate < 1e-8
+    assert f"+- {report.worst.estimate:.1g}, by" in text
 
 
 KINKS = {
@@ -159,6 +162,53 @@ def test_check_grads_at_a_kink_is_no_error(name: str, modes: Any) -> None:
     if sides is not None and modes == "fwd":
         assert report.kinks[0].sides == sides
         assert "at a kink" in str(report)
+
+
+JUMPS = {
+    "where": (lambda x: np.where(x > 0, x + 1.0, x), 0.0, (1.0, 0.0)),
+    "branch": (lambda x: x * 2 if x > 0 else x - 1, 0.0, (0.0, -1.0)),
+    "floor": (lambda x: np.floor(x) * x, 2.0, (4.0, 2.0)),
+    "heaviside": (lambda x: np.heaviside(x, 0.5), 0.0, (1.0, 0.0)),
+    "one-of-several": (lambda x: np.where(x > 0, 1.0, x * x), np.array([0.0, 1.0]), (1.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", JUMPS)
+@pytest.mark.parametrize("modes", [("fwd",), ("rev",), ("fwd", "rev")], ids="-".join)
+def test_check_grads_at_a_jump_says_so_and_nothing_else(name: str, modes: Any) -> None:
+    f, x, values = JUMPS[name]
+    report = check_grads(f, (x,), order=1, modes=modes)
+    assert report.passed
+    assert not report.undecided
+    assert not report.kinks
+    if modes != ("rev",):
+        (jump,) = report.jumps
+        assert jump.sides == pytest.approx(values, abs=1e-8)
+        head, *told = str(report).splitlines()
+        assert head.endswith("1 at a jump.")
+        assert "right (" not in head
+        assert "at a jump, where there is no derivative" in told[0]
+        assert any(line.startswith("  values ") for line in told)
+
+
+def test_check_grads_kink_of_one_element_hides_no_wrong_element() -> None:
+    wrong = broken(lambda t, y, x: t * np.cos(x) * np.array([1.0, 1.0 + 1e-6]))
+    report = failure(lambda x: np.where(x > 0, x, 0.0) + wrong(x), np.array([0.0, 1.0]), order=1)
+    assert report.worst.place == "result[1]"
+    assert report.worst.verdict == "wrong"
+
+
+def test_check_grads_several_elements_at_a_kink_are_counted() -> None:
+    report = check_grads(lambda x: np.where(x > 0, x, 0.0), (np.array([0.0, 1.0, 0.0]),), order=1)
+    (kink,) = report.kinks
+    assert kink.count == 2
+    assert "(and 1 elements more)" not in str(kink)
+    assert "(and 1 more)" in str(kink)
+
+
+def test_check_grads_jump_on_one_side_of_a_domain_is_told() -> None:
+    f = lambda x: np.where(x > 1, x + 5, x)
+    assert check_grads(f, (1.0,), order=1, domain=(0.0, 1.0)).jumps == []
 
 
 def test_check_grads_rule_outside_of_both_sides_of_a_kink_is_wrong() -> None:
@@ -212,7 +262,7 @@ def test_check_grads_bad_options_are_refused() -> None:
         check_grads(lambda name: name, ("a",))
     with pytest.raises(DifferentiationError, match="no number or array"):
         check_grads(lambda x: {"x": x, "bad": object()}, (1.0,))
-    with pytest.raises(ValueError, match="not in the domain"):
+    with pytest.raises(ArgumentError, match="outside of the domain"):
         check_grads(np.sin, (2.0,), domain=(0.0, 1.0))
 
 
