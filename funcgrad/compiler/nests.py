@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from funcgrad.compiler import accumulators, ordering, streaming
+from funcgrad.compiler import accumulators, dividing, ordering, streaming
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import UPDATES, Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement
 from funcgrad.compiler.scalars import add, multiply
@@ -43,6 +43,7 @@ class NestEmitter:
         self._streams = False  # whether the loop being emitted stores past the cache
         self._fused = self._products_of_sums()
         self._levels = self._by_level()
+        self._instead = self._beside_the_divider(vector_bits)
         # Values by (expression, copy), one dictionary for each level of loops that are open.
         self._frames: list[dict[tuple[int, int], Value]] = [{} for _ in range(self.depth + 1)]
         self.sums = [
@@ -117,6 +118,11 @@ class NestEmitter:
                     if id(x) not in self._fused and type(x) is not Constant:
                         levels[self.level_of(x) + 1].append(x)
         return levels
+
+    def _beside_the_divider(self, vector_bits: int) -> dict[int, Any]:
+        if self.width == 1 or self.nest_is_inline:
+            return {}
+        return dividing.beside([x for level in self._levels for x in level if self.is_vector(x)], vector_bits)
 
     # Loops
 
@@ -249,7 +255,7 @@ class NestEmitter:
         operands = [self.value(part, copy) for part in x.operands]
         if any(operand.width > 1 for operand in operands):
             operands = [self.splat(operand) for operand in operands]
-        return x.function(*operands)
+        return self._instead.get(id(x), x.function)(*operands)
 
     def _counter(self, copy: int) -> dict[int, Value]:
         """The counters as the given copy of the loop's body has them."""

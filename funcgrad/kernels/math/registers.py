@@ -145,26 +145,29 @@ def _by_bits(x: Value) -> tuple[Value, Value]:
     )
 
 
-# Division
+# Inverses
+
+
+def rough_inverse(x: Value) -> Value:
+    """1 / x to 2^-14, of eight doubles or a multiple."""
+    return _by_registers(lambda x: _approximation(x, "rcp14.pd"), x)
+
+
+def rough_inverse_root(x: Value) -> Value:
+    """1 / sqrt(x) to 2^-14, of eight doubles or a multiple."""
+    return _by_registers(lambda x: _approximation(x, "rsqrt14.pd"), x)
+
+
+def _approximation(x: Value, name: str) -> Value:
+    operands = f"{_VECTOR} {x.text}, {_VECTOR} zeroinitializer, i8 -1"
+    return _instruction(x, name, f"{_VECTOR}, {_VECTOR}, i8", operands)
 
 
 def near_inverse(x: Value) -> Value:
     """1 / x to 2^-27 or better, of normal numbers with normal inverses; it is the same for one number and for many."""
     if not (x.builder.module.avx512 and x.element is F64 and (x.width == 1 or x.width % LANES == 0)):
         return 1.0 / x
-
-    def approximate(x: Value) -> Value:
-        return _instruction(
-            x,
-            "rcp14.pd",
-            f"{_VECTOR}, {_VECTOR}, i8",
-            f"{_VECTOR} {x.text}, {_VECTOR} zeroinitializer, i8 -1",
-        )
-
-    if x.width == 1:
-        y = _first(approximate(x.builder.splat(x, LANES)))
-    else:
-        y = _by_registers(approximate, x)
+    y = _first(rough_inverse(x.builder.splat(x, LANES))) if x.width == 1 else rough_inverse(x)
     return fma(y, fma(-x, y, 1.0), y)
 
 

@@ -1,0 +1,72 @@
+"""Quotients and roots beside the divider: correctly rounded, by multiplication.
+
+On a processor with AVX-512 a division of eight doubles keeps the divider busy for 16 cycles and a square root for 24,
+in which 32 and 48 other instructions could run. These functions take about 18 and 24 instructions: an approximation to
+2^-14 is refined to two, a little below and a little above the exact inverse, and the last step is taken with both.
+Rounding is monotonic, so where both results are the same that is the exact one, rounded; a vector where they differ
+(one of a million), or with a number that is zero, huge or tiny, is left to the divider.
+
+Reference: P. W. Markstein, Computation of elementary functions on the IBM RISC System/6000 processor, IBM Journal of
+Research and Development 34 (1990); A. Ziv, Fast evaluation of elementary mathematical functions with correctly rounded
+last bit, ACM Transactions on Mathematical Software 17 (1991).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from funcgrad.kernels.assembly import U64, Value, any_lane, fma, select, sqrt
+from funcgrad.kernels.math.registers import has_registers, rough_inverse, rough_inverse_root
+
+# Bits of 2^-255, and of how many numbers follow to 2^257: products and residuals of such are normal.
+_LEAST, _COUNT = (1023 - 255) << 52, 512 << 52
+# How far the lower one is biased beyond its error of 2^-42 or 2^-40.7, and how far the upper one is above it.
+_DIVISION_BIAS, _DIVISION_STEP = 2.0**-40, 1.0 + 2.0**-39
+_ROOT_BIAS, _ROOT_STEP = 2.0**-38, 1.0 + 2.0**-37
+
+
+def has_way(x: Value) -> bool:
+    """Whether there is another way than the divider here; in seldom code it is not worth its lines."""
+    return has_registers(x) and not x.builder.cold
+
+
+def divided(x1: Value, x2: Value) -> Value:
+    """x1 / x2, correctly rounded."""
+    if not has_way(x2):
+        return x1 / x2
+    rough = rough_inverse(x2)
+    error = fma(-x2, rough, 1.0 - _DIVISION_BIAS)
+    below = fma(rough, fma(error, error, error), rough)
+    y = x1 * below
+    rest = fma(-x2, y, x1)
+    low, high = fma(rest, below, y), fma(rest, below * _DIVISION_STEP, y)
+    outside = ((x1.bits(U64) - _LEAST) | (x2.bits(U64) - _LEAST)) & (3 * _COUNT)
+    return _unless(outside.differs(0) | low.differs(high), low, lambda: x1 / x2)
+
+
+def rooted(x: Value) -> Value:
+    """The square root, correctly rounded; of zeros too it is none of the divider's."""
+    if not has_way(x):
+        return sqrt(x)
+    rough = rough_inverse_root(x)
+    y, half = x * rough, rough * 0.5
+    error = fma(-y, half, 0.5 - _ROOT_BIAS)
+    more = fma(error * 1.5, error, error)
+    y, below = fma(y, more, y), fma(half, more, half)
+    rest = fma(-y, y, x)
+    low, high = fma(rest, below, y), fma(rest, below * _ROOT_STEP, y)
+    outside = x.bits(U64) - _LEAST > x.bits(U64).like(_COUNT - 1)
+    something = x.differs(0.0)
+    return _unless((outside | low.differs(high)) & something, select(something, low, x), lambda: sqrt(x))
+
+
+def _unless(condition: Value, y: Value, function: Callable[[], Value]) -> Value:
+    """y, or all of another vector where a condition holds for any number."""
+    b = y.builder
+    before, within, after = b.block, b.label("divider"), b.label("common")
+    b.branch(any_lane(condition), within, after)
+    b.start(within)
+    other = function()
+    b.jump(after)
+    b.start(after)
+    return b.emit(f"phi {y.type} [ {y.text}, %{before} ], [ {other.text}, %{within} ]", y.element, y.width)
