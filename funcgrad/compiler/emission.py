@@ -1,7 +1,7 @@
 """Loops become LLVM assembly: explicit vectors, explicit order, every invariant outside of its loop.
 
 Small nests are written out where they stand; of the large ones some share a function,
-`void nests(ptr inputs, ptr outputs, ptr workspace, i64 counters of loops around)`.
+`void nests(ptr inputs, ptr outputs, ptr workspace, i64 counters of loops around, ptr their frames)`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from funcgrad.compiler import native, runtime
-from funcgrad.compiler.loops import Branch, Buffer, Call, Check, Loop, Nest, Step
+from funcgrad.compiler.loops import Branch, Buffer, Call, Check, Frames, Loop, Nest, Step
 from funcgrad.compiler.nests import NestEmitter
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.compiler.scope import Scope
+from funcgrad.compiler.stacks import Stack
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Module, Value, constant_text
 
 # With a frame pointer LLVM can align what it spills: vectors across cache lines take twice as long to load.
@@ -29,6 +30,8 @@ _NESTS = 16
 _ROUNDS = 4096
 # The status of a program that NumPy is to evaluate in its place.
 REEVALUATE = 1
+# Where a program ends before its end, and its status then.
+_STATUSES = {"fail": REEVALUATE, "stopped": runtime.FALLBACK_FAILED, "exhausted": runtime.NO_MEMORY}
 PARAMETERS = "ptr noalias %inputs, ptr noalias %outputs, ptr noalias %workspace"
 ARGUMENTS = "ptr %inputs, ptr %outputs, ptr %workspace"
 
@@ -46,16 +49,20 @@ class ProgramEmitter:
         self.globals: dict[Buffer, str] = {}
         self.number = 0
         self.python_steps: list[PythonStep] = []
+        self.stacks: dict[Frames, Stack] = {}
 
     def program(self, steps: Sequence[Step], name: str = "program") -> None:
         """Add `i32 name(ptr inputs, ptr outputs, ptr workspace)`: 0, or not 0 where NumPy has to say what is wrong."""
         scope = Scope(self.module, self.globals)
         self.steps(steps, scope)
-        head = f"define i32 @{name}({PARAMETERS})"
-        end = "ret i32 0"
-        for label, status in (("fail", REEVALUATE), ("stopped", runtime.FALLBACK_FAILED)):
-            if any(f"label %{label}" in line for line in scope.builder.lines):
-                end += f"\n{label}:\n  ret i32 {status}"
+        head, end, b = f"define i32 @{name}({PARAMETERS})", "ret i32 0", scope.builder
+        for label, status in _STATUSES.items():
+            if any(f"label %{label}" in line for line in b.lines):
+                b.do(end)
+                b.start(label)
+                for stack in self.stacks.values():
+                    stack.release(b)
+                end = f"ret i32 {status}"
         self.module.functions[name] = scope.text(head, "#2", end)
 
     def steps(self, steps: Sequence[Step], scope: Scope) -> None:
@@ -90,12 +97,15 @@ class ProgramEmitter:
             symbol = f"nests{self.number}"
             outer = {axis: Value(None, f"%t{-1 - axis}", I64, 1) for axis in scope.outer}  # type: ignore[arg-type]
             inner = Scope(self.module, self.globals, outer)
+            inner.frames = {frames: f"%frame{k}" for k, frames in enumerate(scope.frames)}
             for value in outer.values():
                 value.builder = inner.builder
             for nest in nests[start : start + _NESTS]:
                 NestEmitter(inner, nest, self.vector_bits).emit()
             parameters = "".join([f", i64 {value.text}" for value in outer.values()])
+            parameters += "".join([f", ptr {frame}" for frame in inner.frames.values()])
             arguments = "".join([f", i64 {value.text}" for value in scope.outer.values()])
+            arguments += "".join([f", ptr {frame}" for frame in scope.frames.values()])
             head = f"define internal void @{symbol}({PARAMETERS}{parameters})"
             self.module.functions[symbol] = inner.text(head, "#1", "ret void")
             scope.builder.do(f"call void @{symbol}({ARGUMENTS}{arguments})")
@@ -110,6 +120,8 @@ class ProgramEmitter:
         place = len(b.lines)
         b.lines.append("")
         scope.outer[step.axis] = Value(b, number, I64, 1)
+        if step.pops is not None:
+            scope.frames[step.pops] = self.stack(step.pops, scope).pop(b, after)
         if step.flag is not None:
             self.steps(step.condition, scope)
             going, onward = b.name(), b.label("body")
@@ -118,6 +130,8 @@ class ProgramEmitter:
             b.do(f"{again} = icmp ne i8 {going}, 0")
             b.do(f"br i1 {again}, label %{onward}, label %{after}")
             b.start(onward)
+        if step.pushes is not None:
+            scope.frames[step.pushes] = self.stack(step.pushes, scope).push(b)
         self.steps(step.body, scope)
         if step.count is None or step.count > _ROUNDS:
             self._poll(scope, number)
@@ -131,6 +145,15 @@ class ProgramEmitter:
             b.do(f"br i1 {again}, label %{label}, label %{after}")
         b.start(after)
         del scope.outer[step.axis]
+        for frames in (step.pushes, step.pops):
+            if frames is not None:
+                del scope.frames[frames]
+
+    def stack(self, frames: Frames, scope: Scope) -> Stack:
+        """The stack of frames, which begins empty."""
+        if frames not in self.stacks:
+            self.stacks[frames] = Stack(frames, scope)
+        return self.stacks[frames]
 
     def _poll(self, scope: Scope, number: str) -> None:
         b = scope.builder

@@ -42,6 +42,8 @@ _DECLARATIONS = """
 @fg_not_implemented = external global i8
 @fg_exception = external global i8
 @fg_program_error = external global i8
+@fg_memory_error = external global i8
+@fg_memory_message = external global i8
 @fg_numpy_false = external global i8
 @fg_numpy_true = external global i8
 declare void @Py_IncRef(ptr)
@@ -355,6 +357,15 @@ class _Writer:
         ordinary = self.emit(f"call i32 @PyErr_GivenExceptionMatches(ptr {raised}, ptr @fg_exception)")
         self.goes_on_if(self.emit(f"icmp ne i32 {ordinary}, 0"), "%fail")  # as Ctrl-C
         self.lines += ["  call void @PyErr_Clear()", f"  br label {told}", f"{told[1:]}:"]
+        exhausted = self.equal(("i32 %status.value", str(runtime.NO_MEMORY)))
+        without, other = self.name(), self.name()
+        self.lines += [
+            f"  br i1 {exhausted}, label {without}, label {other}",
+            f"{without[1:]}:",
+            "  call void @PyErr_SetObject(ptr @fg_memory_error, ptr @fg_memory_message)",
+            "  br label %fail",
+            f"{other[1:]}:",
+        ]
         wide = self.emit("sext i32 %status.value to i64")
         number = self.emit(f"call ptr @PyLong_FromLongLong(i64 {wide})")
         self.goes_on_if(self.emit(f"icmp ne ptr {number}, null"), "%fail")

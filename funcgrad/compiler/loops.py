@@ -25,12 +25,14 @@ class Buffer:
     Attributes:
         size: How many elements.
         dtype: Their NumPy dtype.
-        place: "input", "output", "constant", "workspace", or "stack" for what never leaves one native function.
-        number: Which input, output or constant; for the workspace the offset in bytes, once planned.
+        place: "input", "output", "constant", "workspace", "stack" for what never leaves one native function, or
+            "frame" for a part of the frames of some `Frames`.
+        number: Which input, output or constant; for the workspace and frames the offset in bytes, once planned.
         values: A constant's elements.
+        frames: What it is a part of, in frames.
     """
 
-    __slots__ = ("dtype", "number", "place", "serial", "size", "values")
+    __slots__ = ("dtype", "frames", "number", "place", "serial", "size", "values")
 
     _count = 0
 
@@ -40,6 +42,7 @@ class Buffer:
         self.place = place
         self.number = number
         self.values: Any = None
+        self.frames: Frames | None = None
         Buffer._count += 1
         self.serial = Buffer._count
 
@@ -47,6 +50,30 @@ class Buffer:
     def nbytes(self) -> int:
         """Its size in bytes."""
         return self.size * self.dtype.itemsize
+
+
+class Frames:
+    """A stack of frames, all of one size: one loop pushes a frame in each round, a later one pops them all.
+
+    A buffer in a frame means the memory of the frame that was pushed, or popped, last.
+
+    Attributes:
+        base: Where the first frames are; there is room for `count` of them.
+        size: A frame's bytes, once planned; 0 if the loops only count.
+    """
+
+    __slots__ = ("base", "count", "size")
+
+    def __init__(self) -> None:
+        self.base = Buffer(0, np.dtype(np.uint8))
+        self.count = 0
+        self.size = 0
+
+    def buffer(self, size: int, dtype: np.dtype[Any]) -> Buffer:
+        """A part of each frame."""
+        made = Buffer(size, dtype, "frame")
+        made.frames = self
+        return made
 
 
 class Constant(Expression):
@@ -240,14 +267,15 @@ class Loop(Step):
 
     Attributes:
         axis: The counter's number in indices, negative.
-        count: How often; None for as long as the flag is up.
-        reverse: Whether the counter counts down.
+        count: How often; None for as long as the flag is up, or there are frames to pop.
         condition: Steps that set the flag, before each round.
         flag: A buffer of one truth value.
         body: The steps.
+        pushes: Where each round pushes a frame.
+        pops: Where each round pops one, until there is none.
     """
 
-    __slots__ = ("axis", "body", "condition", "count", "flag")
+    __slots__ = ("axis", "body", "condition", "count", "flag", "pops", "pushes")
 
     def __init__(
         self,
@@ -262,6 +290,8 @@ class Loop(Step):
         self.body = body
         self.condition = condition or []
         self.flag = flag
+        self.pushes: Frames | None = None
+        self.pops: Frames | None = None
 
     def reads(self) -> Iterator[Buffer]:
         """Whatever a part of it reads."""
@@ -269,11 +299,15 @@ class Loop(Step):
             yield from step.reads()
         if self.flag is not None:
             yield self.flag
+        if self.pops is not None:
+            yield self.pops.base
 
     def writes(self) -> Iterator[Buffer]:
         """Whatever a part of it writes."""
         for step in (*self.condition, *self.body):
             yield from step.writes()
+        if self.pushes is not None:
+            yield self.pushes.base
 
 
 class Branch(Step):

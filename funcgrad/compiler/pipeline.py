@@ -14,7 +14,7 @@ from funcgrad.compiler.emission import ProgramEmitter, flushing
 from funcgrad.compiler.fusion import Fusion, drop_dead
 from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts
 from funcgrad.compiler.lowering import Lowering
-from funcgrad.compiler.planning import plan_workspace, write_out_small
+from funcgrad.compiler.planning import plan_frames, plan_workspace, write_out_small
 from funcgrad.compiler.printing import program_text
 from funcgrad.compiler.simplify import simplified
 from funcgrad.core.avals import ShapedArray
@@ -43,6 +43,7 @@ class Program:
         lowering.program(self.jaxpr)
         self.steps: list[Step] = drop_dead(lowering.fusion.steps)
         self.fallbacks: list[Equation] = lowering.fallbacks
+        plan_frames(self.steps)
         write_out_small(self.steps)
         self.workspace = plan_workspace(self.steps)
         emitter = ProgramEmitter(8 * native.vector_bytes())

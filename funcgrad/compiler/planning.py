@@ -17,6 +17,7 @@ from funcgrad.compiler.loops import (
     Buffer,
     Check,
     Expression,
+    Frames,
     Load,
     Loop,
     Nest,
@@ -25,6 +26,7 @@ from funcgrad.compiler.loops import (
     parts,
 )
 from funcgrad.compiler.ordering import expressions
+from funcgrad.compiler.stacks import BASE
 from funcgrad.kernels.assembly import Kernel
 
 _ALIGNMENT = 64
@@ -146,6 +148,32 @@ def write_out_small(steps: Sequence[Step]) -> None:
     for buffer, here in users.items():
         if here and buffer.place == "workspace" and buffer.nbytes <= _SMALL_BYTES:
             buffer.place = "stack"
+
+
+def plan_frames(steps: Sequence[Step]) -> None:
+    """Give every buffer of frames its offset in bytes; frames that nothing pops are not pushed at all."""
+    loops = [step for step in _all_steps(steps) if type(step) is Loop]
+    popped = {loop.pops for loop in loops}
+    for loop in loops:
+        if loop.pushes not in popped:
+            loop.pushes = None
+    groups: dict[Frames, dict[Buffer, None]] = {loop.pops: {} for loop in loops if loop.pops is not None}
+    for step in _all_steps(steps):
+        for buffer in () if type(step) in (Loop, Branch) else (*step.writes(), *step.reads()):
+            if buffer.frames is not None and buffer.frames in groups:
+                groups[buffer.frames][buffer] = None
+            elif buffer.frames is not None:
+                buffer.place = "workspace"
+    for frames, buffers in groups.items():
+        offset = unit = 0
+        for buffer in sorted(buffers, key=lambda b: (-b.dtype.itemsize, b.serial)):
+            alignment = _ALIGNMENT if buffer.nbytes >= _ALIGNMENT else buffer.dtype.itemsize
+            unit = max(unit, alignment)
+            buffer.number = -(-offset // alignment) * alignment
+            offset = buffer.number + buffer.nbytes
+        frames.size = -(-offset // unit) * unit if offset else 0
+        frames.count = BASE // frames.size if offset else 0
+        frames.base.size = frames.count * frames.size
 
 
 def _all_steps(steps: Sequence[Step]) -> Iterator[Step]:

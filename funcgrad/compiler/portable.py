@@ -52,6 +52,8 @@ def bind(library: native.Library) -> Callable[..., Any]:
             status = program(_table(given), _table(made), start)
         except Exception:
             status = runtime.FALLBACK_FAILED
+        if status == runtime.NO_MEMORY:
+            raise MemoryError(runtime.NO_MEMORY_MESSAGE)
         if status:
             raise runtime.ProgramError(status)
         boxed = tuple(_boxed(x, result) for x, result in zip(made, results, strict=True))

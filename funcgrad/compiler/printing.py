@@ -19,6 +19,7 @@ from funcgrad.compiler.loops import (
     Constant,
     Counter,
     Expression,
+    Frames,
     Load,
     Loop,
     Nest,
@@ -40,6 +41,7 @@ class _Printer:
 
     def __init__(self) -> None:
         self._names: dict[Buffer, str] = {}
+        self._frames: dict[Frames, int] = {}
 
     def steps(self, steps: Sequence[Step], indent: str = "") -> Iterator[str]:
         """Steps, line by line."""
@@ -59,8 +61,13 @@ class _Printer:
                 yield f"{indent}while:"
                 yield from self.steps(step.condition, f"{indent}  ")
                 yield f"{indent}  if not {self.buffer(step.flag)}: break"
+            elif step.pops is not None:
+                yield f"{indent}while frames{self._number(step.pops)}:"
+                yield f"{indent}  pop frames{self._number(step.pops)}"
             else:
                 yield f"{indent}loop {name(step.axis)}<{step.count}:"
+            if step.pushes is not None:
+                yield f"{indent}  push frames{self._number(step.pushes)}"
             yield from self.steps(step.body, f"{indent}  ")
         elif type(step) is Branch:
             for number, steps in enumerate(step.branches):
@@ -70,9 +77,15 @@ class _Printer:
             outs, ins = (", ".join(dict.fromkeys(map(self.buffer, group))) for group in (step.writes(), step.reads()))
             yield f"{indent}{outs} = {_function(step)}({ins})"
 
+    def _number(self, frames: Frames) -> int:
+        return self._frames.setdefault(frames, len(self._frames))
+
     def buffer(self, b: Buffer) -> str:
         """A buffer's name."""
-        if b not in self._names:
+        if b not in self._names and b.place == "frame":
+            assert b.frames is not None
+            self._names[b] = f"frames{self._number(b.frames)}.{len(self._names)}"
+        elif b not in self._names:
             prefix = {"input": "in", "output": "out", "constant": "const"}.get(b.place, "tmp")
             number = len(self._names) if prefix == "tmp" else b.number
             self._names[b] = f"{prefix}{number}"

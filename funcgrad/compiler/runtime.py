@@ -35,6 +35,14 @@ class ProgramError(FuncgradError, RuntimeError):
     """
 
 
+NO_MEMORY = -2
+"""The status of a program that has found no memory for what its loops keep."""
+NO_MEMORY_MESSAGE = (
+    "no memory is left for what the steps of a while_loop keep for its derivative. "
+    "With checkpoint='sqrt' it keeps less, and in forward mode (funcgrad.jvp) nothing."
+)
+
+
 # What other libraries have
 
 _LIBC = "malloc calloc free memcpy memmove memset memcmp madvise"
@@ -72,6 +80,8 @@ _OBJECTS: dict[str, object] = {
     "fg_not_implemented": NotImplemented,
     "fg_exception": Exception,
     "fg_program_error": ProgramError,
+    "fg_memory_error": MemoryError,
+    "fg_memory_message": NO_MEMORY_MESSAGE,
     "fg_numpy_false": np.False_,
     "fg_numpy_true": np.True_,
 }

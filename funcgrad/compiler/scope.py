@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from funcgrad.compiler.indices import Affine
-from funcgrad.compiler.loops import Buffer
+from funcgrad.compiler.loops import Buffer, Frames
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Builder, Module, Value
 from funcgrad.kernels.complex import PARTS
 
@@ -14,22 +14,36 @@ class Scope:
     Attributes:
         builder: The instructions after the prologue.
         outer: Values of the counters of loops around, by axis (negative numbers).
+        frames: Pointers to the frames of loops around.
     """
 
     def __init__(self, module: Module, globals_: dict[Buffer, str], outer: dict[int, Value] | None = None) -> None:
         self.module = module
         self.builder = Builder(module)
         self.outer = outer or {}
+        self.frames: dict[Frames, str] = {}
         self.prologue: list[str] = []
         self._pointers: dict[Buffer, str] = {}
         self._globals = globals_
 
     def pointer(self, buffer: Buffer) -> str:
         """The pointer to a buffer's first element."""
+        if buffer.place == "frame":
+            return self._in_frame(buffer)
         known = self._pointers.get(buffer)
         if known is None:
             known = self._pointers[buffer] = self._find(buffer)
         return known
+
+    def _in_frame(self, buffer: Buffer) -> str:
+        """The pointer to a part of the frame at hand, found anew each time: the next round has another."""
+        assert buffer.frames is not None
+        frame = self.frames[buffer.frames]
+        if buffer.number == 0:
+            return frame
+        name = self.builder.name()
+        self.builder.do(f"{name} = getelementptr i8, ptr {frame}, i64 {buffer.number}")
+        return name
 
     def _find(self, buffer: Buffer) -> str:
         if buffer.place == "constant":

@@ -9,13 +9,16 @@ import numpy as np
 
 from funcgrad.compiler.fusion import Fusion
 from funcgrad.compiler.indices import Affine
-from funcgrad.compiler.loops import Branch, Buffer, Load, Loop, loads
+from funcgrad.compiler.loops import Branch, Buffer, Frames, Load, Loop, loads
 from funcgrad.compiler.lowering import Lowering, lowers
 from funcgrad.compiler.simplify import simplified
-from funcgrad.compiler.tensors import Tensor, alias, identity, moved
+from funcgrad.compiler.tensors import Tensor, alias, constant, identity, moved, view
 from funcgrad.control.cond import cond_p
+from funcgrad.control.derived import picked
+from funcgrad.control.pairs import by_kind
 from funcgrad.control.scan import scan_p
-from funcgrad.control.while_loop import while_p
+from funcgrad.control.splitting import Split, split_body, spread, transposed_body
+from funcgrad.control.while_loop import while_p, while_transpose_p
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr
 from funcgrad.kernels.assembly import ELEMENTS
@@ -129,16 +132,106 @@ def _while(
     cond_consts = _stored(lowering, args[:num_cond_consts], condition.in_avals[:num_cond_consts])
     consts = _stored(lowering, args[num_cond_consts:last], body.in_avals[:num_body_consts])
     carry = _carried(lowering, args[last:], body.in_avals[num_body_consts:])
+    _rounds(lowering, condition, cond_consts, body, consts, carry)
+    return carry
+
+
+def _rounds(
+    lowering: Lowering,
+    condition: Jaxpr,
+    cond_consts: Sequence[Tensor],
+    body: Jaxpr,
+    consts: Sequence[Tensor],
+    carry: Sequence[Tensor],
+    frames: Frames | None = None,
+) -> list[Tensor]:
+    """A loop while a condition holds; what its body gives beyond the carry is kept in frames. Gives that."""
     flag = lowering.fusion.buffer((), np.dtype(np.bool_))
     axis = -1 - lowering.depth
     lowering.depth += 1
     asking, (answer,) = lowering.inner(condition, [*cond_consts, *carry])
     asking.realise(Tensor((), flag.dtype, lowering.cast(answer, flag.dtype).at), flag)
     fusion, outs = lowering.inner(body, [*consts, *carry], carry)
-    _carry_on(fusion, outs, carry)
+    kept = [] if frames is None else _kept(fusion, outs[len(carry) :], frames)
+    _carry_on(fusion, outs[: len(carry)], carry)
     lowering.depth -= 1
-    lowering.fusion.append(Loop(axis, None, fusion.steps, asking.steps, flag.buffer))
-    return carry
+    loop = Loop(axis, None, fusion.steps, asking.steps, flag.buffer)
+    loop.pushes = frames
+    lowering.fusion.append(loop)
+    return kept
+
+
+def _kept(fusion: Fusion, ys: Sequence[Tensor], frames: Frames) -> list[Tensor]:
+    """Values of a round, stored in its frame, each once; what is the same in every round is not."""
+    kept: dict[int, Tensor] = {}
+    for y in ys:
+        if id(y) in kept:
+            continue
+        if y.size and not any(loads(y.at(identity(y.shape)))):
+            kept[id(y)] = y
+            continue
+        place = view(frames.buffer(y.size, y.dtype), y.shape)
+        fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
+        kept[id(y)] = place
+    return [kept[id(y)] for y in ys]
+
+
+@lowers(while_transpose_p)
+def _while_transpose(lowering: Lowering, eqn: Equation, *args: Tensor, first: tuple[bool, ...], **params: Any) -> Any:
+    """The loop once more, with what its backward pass needs in frames; then the transposed steps, frame by frame."""
+    jaxpr: Jaxpr = params["body_jaxpr"]
+    operands = by_kind(args, params)
+    num_consts, num_carry = len(operands.consts), len(operands.carry)
+    split = split_body(jaxpr, first, num_consts, num_carry)
+    body = transposed_body(split, ())
+    known, back = simplified(split.known.jaxpr), simplified(body.jaxpr)
+    if not _is_native(params["cond_jaxpr"], jaxpr, known, back):
+        return NotImplemented
+    condition, avals = simplified(params["cond_jaxpr"]), jaxpr.in_avals
+    cond_consts = _stored(lowering, operands.cond_consts, condition.in_avals[: len(operands.cond_consts)])
+    consts = _stored(lowering, operands.consts, avals[:num_consts])
+    steady = _steady(lowering, split, consts)
+    carry = _carried(lowering, operands.carry, avals[num_consts:])
+    frames = Frames()
+    kept = _rounds(lowering, condition, cond_consts, known, [*_constants(split.known.values), *consts], carry, frames)
+    rows = [kept[number] for _, number in split.rows]
+    types = back.in_avals[len(body.values) + len(steady) :][: split.num_consts + split.num_carry]
+    zeros = [constant(0, aval.dtype, aval.shape) for aval in types[: split.num_consts]]
+    state = _carried(lowering, [*zeros, *operands.cts], types)
+    axis = -1 - lowering.depth
+    lowering.depth += 1
+    fusion, outs = lowering.inner(back, [*_constants(body.values), *steady, *state, *rows], [*state, *rows])
+    _carry_on(fusion, outs, state)
+    lowering.depth -= 1
+    loop = Loop(axis, None, fusion.steps)
+    loop.pops = frames
+    lowering.fusion.append(loop)
+    return picked(spread(state, split.active), first)
+
+
+def _steady(lowering: Lowering, split: Split, consts: Sequence[Tensor]) -> list[Tensor]:
+    """What the backward pass needs that is the same in all rounds, computed before them."""
+    hoisted = simplified(split.hoisted.jaxpr)
+    fusion, ys = lowering.inner(hoisted, [*_constants(split.hoisted.values), *map(alias, consts)])
+    for step in fusion.steps:
+        lowering.fusion.append(step)
+    sources = {"operand": consts, "hoisted": ys}
+    found = [_constants([x])[0] if kind == "array" else sources[kind][x] for kind, x in split.invariants]
+    return _stored(lowering, found, [ShapedArray(x.shape, x.dtype) for x in found])
+
+
+def _constants(values: Sequence[Any]) -> list[Tensor]:
+    """Arrays that are known, as tensors."""
+    found = []
+    for value in values:
+        array = np.asarray(value)
+        if not array.ndim:
+            found.append(constant(value, array.dtype))
+            continue
+        buffer = Buffer(array.size, array.dtype, "constant")
+        buffer.values = array.reshape(-1)
+        found.append(view(buffer, array.shape))
+    return found
 
 
 @lowers(cond_p)
