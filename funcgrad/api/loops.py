@@ -12,15 +12,11 @@ from funcgrad.api.batching import vmap
 from funcgrad.api.bodies import Body, operands, record_body, record_step, strengthened, strong
 from funcgrad.api.remat import Checkpoint, States, memory_limit
 from funcgrad.api.results import fresh
+from funcgrad.control.binomial import cheapest
+from funcgrad.control.checkpointed_while import checkpointed_while
+from funcgrad.control.reversal import steps
 from funcgrad.control.scan import scan as scan_flat
-from funcgrad.control.schedules import (
-    balanced,
-    binomial_scan,
-    checkpointed_scan,
-    checkpointed_while,
-    fitting,
-    step_bytes,
-)
+from funcgrad.control.schedules import checkpointed_scan, step_bytes, while_in_pieces
 from funcgrad.control.while_loop import while_loop as while_flat
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, TreeMismatchError, message
@@ -33,6 +29,9 @@ from funcgrad.primitives.arithmetic import add_p
 from funcgrad.primitives.comparison import less_p
 from funcgrad.primitives.shaping import concatenate, slice_axis
 from funcgrad.primitives.structural import cast, reshape
+
+# With so many states even loops of many millions of steps run forwards three times at most.
+_MOST_STATES = 1000
 
 
 def scan(
@@ -55,8 +54,11 @@ def scan(
         length: The number of steps; needed where xs is None.
         reverse: Whether to go from the last row to the first; outputs stand where their rows do.
         unroll: Accepted as a hint, as in JAX; it changes no result.
-        checkpoint: How much to keep for derivatives; what is not kept is computed again. A number of states, "sqrt"
-            for about 2 sqrt(length) of them, or an amount of memory: "64 MB", "1.5 GiB". None keeps everything.
+        checkpoint: How much to keep for derivatives; what is not kept is computed again. An integer s keeps s states
+            at a time, and what the backward pass needs of one step: by the binomial schedule no step of
+            (s + t)! / (s! t!) runs more than t times forwards, besides once for the value. "sqrt" keeps about
+            sqrt(length) states and what as many steps need, and every step runs once more. An amount of memory,
+            "64 MB" or "1.5 GiB", takes what costs least within it. None keeps everything.
 
     Returns:
         The last carry, and the outputs stacked along a new axis 0.
@@ -170,8 +172,9 @@ def while_loop(
         cond_fun: From the value to one truth value.
         body_fun: From the value to the next, of the same tree, shapes and dtypes.
         init_val: The first value, any tree.
-        checkpoint: How much to keep for derivatives: a state every so many steps, "sqrt" for about 2 sqrt(2 n) of n
-            states, or an amount of memory for what is between two states. None keeps everything.
+        checkpoint: How much to keep for derivatives, as for `scan`: a number of states, "sqrt", or an amount of
+            memory; None keeps everything. For a number and an amount the loop runs once more, to count its steps,
+            and an amount is taken as a number of states.
 
     Returns:
         The value for which cond_fun fails.
@@ -307,16 +310,13 @@ def _run_scan(
     limit = memory_limit(name, checkpoint)
     if limit is None:
         return scan_flat(jaxpr, consts, carry, xs, length, reverse)
+    if isinstance(limit, States):
+        return steps(jaxpr, consts, carry, xs, length, reverse, limit)
     if limit == "sqrt":
         side = math.isqrt(max(length - 1, 0)) + 1
-        sizes: tuple[int, ...] = (side, side)
-    elif isinstance(limit, States):
-        found = balanced(length, limit)
-        if found is None:
-            return binomial_scan(jaxpr, consts, carry, xs, length, reverse, limit)
-        sizes = found
+        sizes = side, side
     else:
-        sizes = fitting(length, *step_bytes(jaxpr, len(consts), len(carry)), int(limit))
+        sizes = cheapest(length, *step_bytes(jaxpr, len(consts), len(carry)), int(limit))
     return checkpointed_scan(jaxpr, consts, carry, xs, length, reverse, sizes)
 
 
@@ -332,13 +332,12 @@ def _run_while(
     limit = memory_limit(name, checkpoint)
     if limit is None:
         return while_flat(cond, body, cond_consts, consts, carry)
-    steps = None
-    if isinstance(limit, States):
-        steps = int(limit)
-    elif limit != "sqrt":
-        _, step = step_bytes(body, len(consts), len(carry))
-        steps = max(1, int(limit) // 2 // max(step, 1))
-    return checkpointed_while(cond, body, cond_consts, consts, carry, steps)
+    if limit == "sqrt":
+        return while_in_pieces(cond, body, cond_consts, consts, carry)
+    if not isinstance(limit, States):
+        state, step = step_bytes(body, len(consts), len(carry))
+        limit = max(1, min((int(limit) - step) // max(2 * state, 1), _MOST_STATES))
+    return checkpointed_while(cond, body, cond_consts, consts, carry, limit)
 
 
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:

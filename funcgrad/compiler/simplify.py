@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from funcgrad.control.checkpoint import checkpoint_p
+from funcgrad.control.checkpointed_while import checkpointed_while_p, while_equations
 from funcgrad.control.custom import custom_p
 from funcgrad.control.custom_batching import custom_vmap_p
 from funcgrad.control.linear_solve import linear_solve_p
+from funcgrad.control.reversal import steps_p, steps_transpose_p
+from funcgrad.control.reversal_equations import steps_equations, transpose_equations
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
 from funcgrad.primitives import arithmetic, identity, indexing, scattering, structural
@@ -110,9 +113,12 @@ class _Rebuild:
 
 
 # Equations that stand for a jaxpr: where it is among the parameters.
-_CALLS: dict[Primitive, Callable[[dict[str, Any]], Jaxpr]] = {
+_CALLS: dict[Primitive, Callable[[dict[str, Any]], Jaxpr | None]] = {
     **dict.fromkeys((jit_p, custom_p, custom_vmap_p, checkpoint_p), lambda params: params["jaxpr"]),
     linear_solve_p: lambda params: params["system"].solve,
+    checkpointed_while_p: while_equations,
+    steps_p: steps_equations,
+    steps_transpose_p: transpose_equations,
 }
 
 

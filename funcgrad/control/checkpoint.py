@@ -20,7 +20,7 @@ from funcgrad.control.derived import (
 )
 from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.running import prepared
-from funcgrad.control.scan import batched_jaxpr, in_front, strong
+from funcgrad.control.scan import batched_jaxpr, check_linear, in_front, strong
 from funcgrad.control.splitting import grouped, spread
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.jaxpr import Jaxpr
@@ -94,6 +94,7 @@ def _inline(*args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
     if not any(active):
         return bind(checkpoint_p, *xs, jaxpr=jaxpr)
     if lowered.recording.abstract:
+        check_linear(jaxpr, active)
         ys = _abstract(*map(get_aval, xs), jaxpr=jaxpr)
         xs = list(map(valued, xs))
     else:
@@ -108,6 +109,7 @@ def _vjp(
 ) -> list[Any]:
     # In a recording without values the function is linear in its operands without values.
     active = tuple([number is not None for number in ids])
+    check_linear(params["jaxpr"], active)
     return spread(_pull(params["jaxpr"], list(map(valued, xs)), active, cts), active)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from funcgrad.control.derived import Closed, active_outputs, closed, derived, picked, settled, valued
+from funcgrad.control.derived import Closed, active_carry, active_outputs, closed, derived, picked, settled, valued
 from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.pairs import scan_pairs
 from funcgrad.control.running import prepared
@@ -208,7 +208,7 @@ def transpose_scan(cts: Sequence[Any], xs: Sequence[Any], active: tuple[bool, ..
     """
     num_consts, num_carry = params["num_consts"], params["num_carry"]
     split = split_body(params["jaxpr"], active, num_consts, num_carry)
-    _check_linear(params["jaxpr"], split.active)
+    check_linear(params["jaxpr"], split.active)
     known, count = split.known, len(params["jaxpr"].outputs)
     xs = list(map(valued, xs))
     stacked: Sequence[Any] = ()
@@ -220,7 +220,12 @@ def transpose_scan(cts: Sequence[Any], xs: Sequence[Any], active: tuple[bool, ..
     return picked(spread(full, split.active), active)
 
 
-def _check_linear(jaxpr: Jaxpr, active: Sequence[bool]) -> None:
+def check_linear(jaxpr: Jaxpr, active: Sequence[bool]) -> None:
+    """Check that a jaxpr, such as a loop's body, is linear in its active inputs; loops in it, too.
+
+    Raises:
+        LinearityError: naming the line that is not.
+    """
     moving = set(picked(jaxpr.inputs, active))
     for eqn in jaxpr.equations:
         places = [i for i, x in enumerate(eqn.inputs) if isinstance(x, Var) and x in moving]
@@ -235,6 +240,12 @@ def _check_linear(jaxpr: Jaxpr, active: Sequence[bool]) -> None:
                     fix="funcgrad.linearize(f, x) gives the linear part at a point; funcgrad.vjp its transpose.",
                 )
             )
+        inner = eqn.params.get("jaxpr")
+        if isinstance(inner, Jaxpr) and "rule" not in eqn.params and len(inner.inputs) == len(eqn.inputs):
+            inner_active = tuple([i in places for i in range(len(eqn.inputs))])
+            if "num_carry" in eqn.params:
+                inner_active = active_carry(inner, inner_active, eqn.params["num_consts"], eqn.params["num_carry"])
+            check_linear(inner, inner_active)
         moving.update(eqn.outputs)
 
 

@@ -56,10 +56,18 @@ class Split(NamedTuple):
         self, operands: Sequence[Any], stacked: Sequence[Any], num_consts: int
     ) -> tuple[list[Any], list[Any]]:
         """The invariant residuals and the rows, given the loop's operands and what `known` gave beyond its results."""
-        hoisted = evaluate(self.hoisted.jaxpr, [*self.hoisted.values, *operands[:num_consts]])
-        sources = {"operand": operands, "hoisted": hoisted, "known": stacked}
-        invariants = [x if kind == "array" else sources[kind][x] for kind, x in self.invariants]
-        return invariants, [sources[kind][x] for kind, x in self.rows]
+        return self.invariant_residuals(operands[:num_consts]), self.row_residuals(operands, stacked)
+
+    def invariant_residuals(self, consts: Sequence[Any]) -> list[Any]:
+        """The residuals that are the same in all steps."""
+        hoisted = evaluate(self.hoisted.jaxpr, [*self.hoisted.values, *consts])
+        sources = {"operand": consts, "hoisted": hoisted}
+        return [x if kind == "array" else sources[kind][x] for kind, x in self.invariants]
+
+    def row_residuals(self, operands: Sequence[Any], stacked: Sequence[Any]) -> list[Any]:
+        """The residuals that differ from step to step: of one step, given its operands, or of all."""
+        sources = {"operand": operands, "known": stacked}
+        return [sources[kind][x] for kind, x in self.rows]
 
 
 def split_body(jaxpr: Jaxpr, active: tuple[bool, ...], num_consts: int, num_carry: int) -> Split:

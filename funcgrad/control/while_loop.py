@@ -54,7 +54,8 @@ def _strong_operands(args: Sequence[Any], params: Params) -> Operands:
     return by_kind([*xs, *cts], params)
 
 
-def _while_implementation(*args: Any, **params: Any) -> tuple[Any, ...]:
+def run_while(*args: Any, **params: Any) -> tuple[Any, ...]:
+    """The loop of plain values."""
     cond_consts, consts, carry, _ = _strong_operands(args, params)
     cond, body = prepared(params["cond_jaxpr"]), prepared(params["body_jaxpr"])
     while cond(*cond_consts, *carry)[0]:
@@ -123,8 +124,7 @@ def _while_inline(*args: Any, **params: Any) -> Any:
 def _as_scan(args: Sequence[Any], lowered: Lowered, first: tuple[bool, ...], params: Params) -> Any:
     """A loop with values: it runs, and what is differentiated is a scan of so many steps."""
     if any(type(x) is Tracer for x in lowered.values):
-        operands = _strong_operands(list(map(innermost, lowered.values)), params)
-        steps = _count(operands, params)
+        steps = count_steps(list(map(innermost, lowered.values)), params)
         xs = by_kind(args, params)
         body, num_consts = params["body_jaxpr"], params["num_body_consts"]
         return bind(
@@ -146,7 +146,9 @@ def _as_scan(args: Sequence[Any], lowered: Lowered, first: tuple[bool, ...], par
     return record_split(lowered, split, results, residuals, Steps(steps), len(operands.cond_consts))
 
 
-def _count(operands: Operands, params: Params) -> int:
+def count_steps(args: Sequence[Any], params: Params) -> int:
+    """How many steps the loop of plain values takes."""
+    operands = _strong_operands(args, params)
     cond, body = prepared(params["cond_jaxpr"]), prepared(params["body_jaxpr"])
     carry, steps = operands.carry, 0
     while cond(*operands.cond_consts, *carry)[0]:
@@ -291,7 +293,7 @@ class _Rows(NamedTuple):
     dims: Sequence[int | None]
 
 
-def _batched_loop(size: int, xs: Operands, dims: Operands, params: Params, whole: Sequence[bool]) -> _Rows:
+def batched_loop(size: int, xs: Operands, dims: Operands, params: Params, whole: Sequence[bool]) -> _Rows:
     """The loop over all rows at once, until the last of them is done; rows that are done stay as they are.
 
     Args:
@@ -362,7 +364,7 @@ def _while_batch(
 ) -> tuple[Sequence[Any], Sequence[int | None]]:
     xs = by_kind(args, params)
     whole = (False,) * (len(xs.consts) + len(xs.carry))
-    rows = _batched_loop(size, xs, by_kind(dims, params), params, whole)
+    rows = batched_loop(size, xs, by_kind(dims, params), params, whole)
     return bind(while_p, *rows.operands, **rows.params), rows.dims[len(xs.consts) :]
 
 
@@ -374,7 +376,7 @@ def _transpose_batch(
     xs, all_dims = by_kind(args, loop), by_kind(dims, loop)
     num_consts = len(xs.consts)
     active = active_carry(loop["body_jaxpr"], first, num_consts, len(xs.carry))
-    rows = _batched_loop(size, xs, all_dims, loop, active)
+    rows = batched_loop(size, xs, all_dims, loop, active)
     cts = [in_front(ct, dim, size) for ct, dim in zip(xs.cts, all_dims.cts, strict=True)]
     added = rows.params["num_body_consts"] - num_consts
     results = bind(while_transpose_p, *rows.operands, *cts, **rows.params, first=(*(False,) * added, *first))
@@ -385,7 +387,7 @@ _while_equation = derivative_equation("while")
 
 while_p = Primitive(
     "while",
-    implementation=_while_implementation,
+    implementation=run_while,
     abstract=_while_abstract,
     batch=_while_batch,
     inline=_while_inline,

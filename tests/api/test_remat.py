@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import funcgrad as fg
 from funcgrad.api.remat import States, memory_limit
-from funcgrad.control.schedules import balanced, fitting
-from funcgrad.core.errors import ArgumentError, TreeMismatchError
+from funcgrad.control.binomial import advances, evaluations
+from funcgrad.core.errors import ArgumentError, LinearityError, TreeMismatchError
 
 A = np.random.default_rng(0).normal(size=(3, 3))
 C = np.array([-0.3, 0.2, 0.1])
@@ -133,16 +131,113 @@ def test_memory_of_a_checkpointed_scan_grows_with_the_root_of_its_length() -> No
     assert four_times < 2.5 * kept
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.integers(1, 10**6), st.integers(1, 1000), st.integers(1, 1000), st.integers(1, 10**6))
-def test_sizes_reach_the_length_within_the_memory(length: int, state: int, step: int, memory: int) -> None:
-    sizes = fitting(length, state, step, memory)
-    assert np.prod([float(n) for n in sizes]) >= length
-    used = sum(sizes[:-1]) * state + sizes[-1] * step
-    smallest = 48 * (state + step)  # two of each on every level
-    assert used <= max(memory, smallest)
-    found = balanced(length, memory)
-    assert found is None or (np.prod(found) >= length and sum(found) <= max(memory, length * (length <= memory)))
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(("states", "steps"), [(1, 12), (2, 10), (3, 50), (5, 100), (10, 30), (40, 30), (3, 0), (1, 1)])
+def test_steps_of_a_gradient_are_computed_as_often_as_the_binomial_schedule_says(
+    states: int, steps: int, compiled: bool
+) -> None:
+    calls = 0
+
+    def sine(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return np.sin(x)
+
+    counted = fg.opaque(sine, derivative=fg.jit(lambda x: np.cos(x)))
+    step = lambda c, _: (np.cos(counted(c)), None)
+    gradient = fg.grad(lambda c: fg.scan(step, c, None, length=steps, checkpoint=states)[0])
+    gradient = fg.jit(gradient) if compiled else gradient
+    for _ in range(2):
+        gradient(0.3)
+    calls = 0
+    gradient(0.3)
+    assert calls == evaluations(steps, min(states, steps))
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_steps_of_a_while_loop_are_counted_and_then_computed_as_the_schedule_says(compiled: bool) -> None:
+    calls = 0
+
+    def sine(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return np.sin(x)
+
+    counted = fg.opaque(sine, derivative=fg.jit(lambda x: np.cos(x)))
+    step = lambda s: (np.cos(counted(s[0])), s[1] + 1)
+    gradient = fg.grad(lambda c: fg.while_loop(lambda s: s[1] < 50, step, (c, 0), checkpoint=3)[0])
+    gradient = fg.jit(gradient) if compiled else gradient
+    for _ in range(2):
+        gradient(0.3)
+    calls = 0
+    gradient(0.3)
+    # Compiled, the run that gives the value counts, and keeps no state.
+    assert calls == (2 * 50 + advances(50, 3) if compiled else 50 + evaluations(50, 3))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("states", [1, 2, 5, 40])
+def test_number_of_states_gives_the_same_bits_in_all_arguments(states: int, reverse: bool) -> None:
+    def loss(c: Any, xs: Any, matrix: Any, checkpoint: Any) -> Any:
+        step = lambda c, x: (np.tanh(matrix @ c) + x, np.sum(c**2))
+        c, ys = fg.scan(step, c, xs, reverse=reverse, checkpoint=checkpoint)
+        return np.sum(c) + np.sum(np.sin(ys))
+
+    gradient = fg.grad(loss, argnums=(0, 1, 2))
+    for actual, expected in zip(gradient(C, XS, A, states), gradient(C, XS, A, None), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    compiled, whole = (fg.jit(lambda c, xs, m, k=k: gradient(c, xs, m, k)) for k in (states, None))
+    for _ in range(2):
+        results = compiled(C, XS, A), whole(C, XS, A)
+    for actual, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("states", [1, 3, 9])
+def test_derivatives_of_order_three_pass_a_number_of_states(states: int) -> None:
+    def loop(x: Any, checkpoint: Any) -> Any:
+        return fg.scan(lambda c, k: (np.sin(c) * x + k, c * k), x, np.linspace(0.1, 0.5, 7), checkpoint=checkpoint)[0]
+
+    for third in (
+        lambda f: fg.grad(fg.grad(fg.grad(f))),
+        lambda f: fg.jacfwd(fg.grad(fg.jacfwd(f))),
+        lambda f: fg.jit(fg.grad(fg.jacfwd(fg.grad(f)))),
+        lambda f: lambda x: fg.vmap(fg.grad(fg.grad(fg.grad(f))))(np.array([x, 0.1]))[0],
+    ):
+        expected = third(lambda x: loop(x, None))(0.7)
+        np.testing.assert_allclose(third(lambda x: loop(x, states))(0.7), expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("checkpoint", [1, 3, "sqrt", "1 kB"])
+def test_rows_that_take_different_numbers_of_steps_have_their_own_derivatives(checkpoint: Any) -> None:
+    def counted(x: Any, n: Any) -> Any:
+        return fg.fori_loop(0, n, lambda i, y: np.sin(y) + x * i, x, checkpoint=checkpoint)
+
+    xs, ns = np.array([0.3, 0.7, -0.2]), np.array([5, 0, 9])
+    for derivative in (fg.grad, fg.jacfwd, lambda f: fg.grad(fg.grad(f)), lambda f: fg.jit(fg.grad(f))):
+        g = derivative(counted)
+        np.testing.assert_allclose(fg.vmap(g)(xs, ns), [g(x, n) for x, n in zip(xs, ns, strict=True)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("checkpoint", [None, 2, "sqrt", "1 kB"])
+def test_transposed_linear_loops_agree_with_the_loop(checkpoint: Any) -> None:
+    linear = lambda c: fg.scan(lambda c, _: (A @ c, c[0]), c, None, length=9, checkpoint=checkpoint)
+    y = linear(C)
+    cts = (np.array([1.0, -2.0, 0.5]), np.linspace(-1, 1, 9))
+    (ct,) = fg.linear_transpose(linear, C)(cts)
+    np.testing.assert_allclose(C @ ct, cts[0] @ y[0] + cts[1] @ y[1], rtol=1e-13)
+    square = lambda c: fg.scan(lambda c, _: (c * c, None), c, None, length=9, checkpoint=checkpoint)[0]
+    with pytest.raises(LinearityError):
+        fg.linear_transpose(square, C)(C)
+
+
+def test_number_of_states_bounds_memory() -> None:
+    exact, _ = peak_of_gradient(1000, None)
+    for states in (2, 5, 20):
+        peak_of_gradient(1000, states)
+        gradient, most = peak_of_gradient(1000, states)
+        np.testing.assert_array_equal(gradient, exact)
+        assert most < 2 * states * 40 * 8 + 100_000  # with the jaxprs
 
 
 def test_limits_are_read_as_states_or_bytes() -> None:
