@@ -10,7 +10,7 @@ import numpy as np
 from funcgrad.compiler.fusion import Fusion
 from funcgrad.compiler.indices import Affine
 from funcgrad.compiler.loops import Branch, Buffer, Frames, Load, Loop, loads
-from funcgrad.compiler.lowering import Lowering, lowers
+from funcgrad.compiler.lowering import NUMBERS, Lowering, lowers
 from funcgrad.compiler.simplify import simplified
 from funcgrad.compiler.tensors import Tensor, alias, constant, identity, moved, view
 from funcgrad.control.cond import cond_p
@@ -21,12 +21,11 @@ from funcgrad.control.splitting import Split, split_body, spread, transposed_bod
 from funcgrad.control.while_loop import while_p, while_transpose_p
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr
-from funcgrad.kernels.assembly import ELEMENTS
 
 
 def _is_native(*jaxprs: Jaxpr) -> bool:
     """Whether values of these types can be carried natively."""
-    return all(x.aval.dtype in ELEMENTS for jaxpr in jaxprs for x in (*jaxpr.inputs, *jaxpr.outputs))
+    return all(x.aval.dtype in NUMBERS for jaxpr in jaxprs for x in (*jaxpr.inputs, *jaxpr.outputs))
 
 
 def _stored(lowering: Lowering, xs: Sequence[Tensor], avals: Sequence[ShapedArray]) -> list[Tensor]:
@@ -76,7 +75,7 @@ def _reads(y: Tensor, others: set[Buffer], place: Tensor) -> bool:
     return False
 
 
-@lowers(scan_p)
+@lowers(scan_p, complex_numbers=True)
 def _scan(
     lowering: Lowering,
     eqn: Equation,
@@ -115,7 +114,7 @@ def _row(x: Tensor, number: Affine) -> Tensor:
     return moved(x, x.shape[1:], lambda index: (number, *index))
 
 
-@lowers(while_p)
+@lowers(while_p, complex_numbers=True)
 def _while(
     lowering: Lowering,
     eqn: Equation,
@@ -176,7 +175,7 @@ def _kept(fusion: Fusion, ys: Sequence[Tensor], frames: Frames) -> list[Tensor]:
     return [kept[id(y)] for y in ys]
 
 
-@lowers(while_transpose_p)
+@lowers(while_transpose_p, complex_numbers=True)
 def _while_transpose(lowering: Lowering, eqn: Equation, *args: Tensor, first: tuple[bool, ...], **params: Any) -> Any:
     """The loop once more, with what its backward pass needs in frames; then the transposed steps, frame by frame."""
     jaxpr: Jaxpr = params["body_jaxpr"]
@@ -234,7 +233,7 @@ def _constants(values: Sequence[Any]) -> list[Tensor]:
     return found
 
 
-@lowers(cond_p)
+@lowers(cond_p, complex_numbers=True)
 def _cond(lowering: Lowering, eqn: Equation, index: Tensor, *operands: Tensor, branches: tuple[Jaxpr, ...]) -> Any:
     if not _is_native(*branches):
         return NotImplemented

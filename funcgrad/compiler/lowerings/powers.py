@@ -13,6 +13,7 @@ from funcgrad.compiler.lowerings.elementwise import ALL_KINDS, DIVISION, LIBRARY
 from funcgrad.compiler.tensors import Tensor, constant
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import Value, fma
+from funcgrad.kernels.complex import Complex, is_true
 from funcgrad.kernels.math import integers
 from funcgrad.kernels.math.powers import cbrt, pow
 from funcgrad.primitives import powers
@@ -90,13 +91,24 @@ def root_of_scalar(x: Value) -> Value:
     return scalars.select(x.equals(-scalars.INF), -x, scalars.sqrt(x + 0.0))
 
 
-@lowers(powers.pow_p, powers.power_p, powers.float_power_p)
+def complex_square(x: Complex) -> Complex:
+    """x ** 2 as NumPy's power has it, where its operator is not np.square: 0 of every zero."""
+    y, zero = scalars.square(x), x.re.like(0.0)
+    return scalars.select(is_true(x), y, Complex(zero, zero))
+
+
+@lowers(powers.pow_p, powers.power_p, powers.float_power_p, complex_numbers=True)
 def _pow(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
     aval = eqn.outputs[0].aval
     floating = aval.dtype.kind == "f"
     if aval.weak_type:  # Python's own numbers may raise, or become complex
         return NotImplemented
     exponent = literal(eqn.inputs[1])
+    if aval.dtype.kind == "c":
+        if exponent != 2:
+            return NotImplemented
+        by_operator = eqn.primitive is powers.pow_p and aval.shape and x2.dtype.kind in "iu"
+        return elements(lowering, aval, scalars.square if by_operator else complex_square, (x1,), (aval.dtype,), 2.0)
     if exponent is not None:
         of_scalars = eqn.primitive is powers.float_power_p or (eqn.primitive is powers.pow_p and not aval.shape)
         known = _known_power(float(exponent), floating, of_scalars)

@@ -13,6 +13,7 @@ from funcgrad import lax
 from funcgrad.core.tree import tree_leaves
 
 X = np.linspace(-1.0, 1.5, 6)
+Z = X * np.exp(2j * X)
 F = np.array([[0.5, 0.2, 0.0], [0.1, 0.4, 0.3], [0.0, -0.2, 0.6]])
 
 
@@ -46,6 +47,32 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "cond": (lambda a: lax.cond(a > 0, lambda x: x * 2, lambda x: x - 1.0, a), (2.0,)),
     "cond otherwise": (lambda a: lax.cond(a > 0, lambda x: x * 2, lambda x: x - 1.0, a), (-2.0,)),
     "switch beyond the last": (lambda i, x: lax.switch(i, [np.sin, np.cos, np.exp], x), (7, X)),
+    "complex scan": (lambda z: lax.scan(lambda c, v: (c * v + 1j, (c, abs(c))), z[0], z), (Z,)),
+    "complex and real carry": (
+        lambda z: lax.scan(lambda c, v: ((c[0] * v.real, c[1] + c[0] * v), np.abs(c[1])), (1.0, 0j), z),
+        (Z,),
+    ),
+    "complex carry of a while loop": (
+        fg.vmap(
+            lambda z: lax.while_loop(
+                lambda s: (abs(s[1]) < 2) & (s[0] < 50), lambda s: (s[0] + 1, s[1] ** 2 + z), (0, z)
+            )
+        ),
+        (Z,),
+    ),
+    "complex branches": (lambda z: lax.cond(np.sum(z).real > 0, lambda u: u * 1j, lambda u: np.exp(u), z), (Z,)),
+    "complex derivative of a while loop": (
+        fg.grad(
+            lambda z: lax.while_loop(lambda s: abs(s * s - z) > 1e-12, lambda s: 0.5 * (s + z / s), z), holomorphic=True
+        ),
+        (2 + 1j,),
+    ),
+    "gradient through complex numbers": (
+        fg.hessian(
+            lambda x: abs(lax.fori_loop(0, x[0].astype(int), lambda i, c: c * np.exp(1j * x[1]), 1j + x[1])) ** 2
+        ),
+        (np.array([7.0, 0.3]),),
+    ),
     "gradient of scan": (fg.grad(lambda x: np.sum(lax.scan(lambda c, v: (np.tanh(c * v), c), np.ones(3), x)[1])), (X,)),
     "second derivative of scan": (
         fg.hessian(lambda x: lax.scan(lambda c, v: (np.sin(c * v), None), 1.0, x)[0]),
