@@ -15,11 +15,10 @@ import numpy as np
 
 from funcgrad.api import calling
 from funcgrad.api.results import fresh
-from funcgrad.api.surroundings import Same
+from funcgrad.api.watching import Watch, owners
 from funcgrad.core.avals import ShapedArray
-from funcgrad.core.capturing import SMALL, some_elements
 from funcgrad.core.errors import message
-from funcgrad.core.jaxpr import Jaxpr, Literal
+from funcgrad.core.jaxpr import Jaxpr
 from funcgrad.core.primitive import bind
 from funcgrad.core.tree import TreeDef, tree_unflatten
 from funcgrad.transforms.call import jit_p
@@ -87,6 +86,7 @@ class Program:
         calls: How often it has been called.
         seconds: What recording and compiling took.
         failure: Why it is not compiled, if it cannot be.
+        watch: Whether it may stand for further calls; None where it stands for one.
     """
 
     def __init__(
@@ -103,31 +103,9 @@ class Program:
         self.executable: Executable | None = None
         self._known: dict[int, Any] = {}
         self._captured = constants
-        self._watched: list[tuple[Any, bytes]] = []
         self._shortcut: Shortcut | None = None
-        self._unchanged: Callable[[], bool] = lambda: False
-
-    def watch(self, state: Sequence[Any]) -> None:
-        """Keep an eye on the elements of arrays around the function, if it may have computed with them by NumPy.
-
-        What a recording uses of such arrays itself is passed by reference at each call. What NumPy made of them
-        before it met a traced value is a number or an array of its own in the recording, which would grow stale.
-        """
-        around = {id(x.value): x.value for x in state if type(x) is Same and type(x.value) is np.ndarray}
-        computed = any(
-            type(x) is np.ndarray and not any(id(owner) in around for owner in (x, *_owners(x))) for x in self.constants
-        )
-        numbers = any(
-            isinstance(x, Literal) and isinstance(x.value, np.generic)
-            for eqn in self.jaxpr.equations
-            for x in eqn.inputs
-        )
-        if around and (computed or numbers):
-            self._watched = [(x, fingerprint(x)) for x in around.values()]
-
-    def is_current(self) -> bool:
-        """Whether the arrays that are watched hold what they held."""
-        return all(fingerprint(x) == known for x, known in self._watched)
+        self.watch: Watch | None = None
+        self._watched_by: Callable[[], bool] | None = None
 
     def find_known(self) -> None:
         """Note which constants nobody else holds, so that they are what they are for good.
@@ -195,39 +173,29 @@ class Program:
         return [ys] if len(self.jaxpr.outputs) == 1 else list(ys)
 
     def shortcut(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        is_array: Callable[[tuple[Any, ...], Any], bool],
-        functions: Sequence[Any],
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], is_array: Callable[[tuple[Any, ...], Any], bool]
     ) -> Shortcut | None:
         """A function of arguments that gives the result, or NotImplemented where this program is not it.
 
         It is made anew only when something around the function is another object than it was.
         """
-        if self.executable is None or (self._shortcut is not None and self._unchanged()):
+        check = None if self.watch is None else self.watch.check
+        if self.executable is None or check is None or (self._shortcut is not None and self._watched_by is check):
             return self._shortcut
-        flatten = calling.flattener(args, kwargs, is_array)
+        assert self.watch is not None
+        flatten = calling.flattener(args, kwargs, is_array, self.watch.conditions)
         count = len(self.jaxpr.outputs)
         rebuild = calling.rebuilder(tree_unflatten(self.out_tree, [0.0] * count))
-        same = calling.watcher(*functions)
-        if flatten is None or rebuild is None or same is None:
+        if flatten is None or rebuild is None:
             return None
-        self._unchanged = (lambda: same() and self.is_current()) if self._watched else same
-        self._shortcut = calling.shortcut(
-            self.executable.call, self._captured, flatten, self._unchanged, rebuild, count
-        )
+        self._shortcut = calling.shortcut(self.executable.call, self._captured, flatten, rebuild, count)
+        self._watched_by = check
         return self._shortcut
-
-
-def fingerprint(x: np.ndarray[Any, Any]) -> bytes:
-    """The elements of a small array, or some of a large one, as bytes."""
-    return x.tobytes() if x.size <= SMALL else some_elements(x, SMALL)
 
 
 def _private(values: list[Any]) -> list[int]:
     """Which arrays of a list share their memory with nothing outside of it: the list holds the only references."""
-    objects = {id(owner): owner for x in values for owner in (x, *_owners(x))}
+    objects = {id(owner): owner for x in values for owner in (x, *owners(x))}
     held = dict.fromkeys(objects, 0)
     for key in map(id, values):
         held[key] += 1
@@ -238,17 +206,8 @@ def _private(values: list[Any]) -> list[int]:
     return [
         k
         for k, x in enumerate(values)
-        if type(x) is np.ndarray and all(id(owner) in alone for owner in (x, *_owners(x)))
+        if type(x) is np.ndarray and all(id(owner) in alone for owner in (x, *owners(x)))
     ]
-
-
-def _owners(x: Any) -> list[Any]:
-    """The objects whose memory an array shows: its base, the base of that, ..."""
-    owners = []
-    while getattr(x, "base", None) is not None:
-        x = x.base
-        owners.append(x)
-    return owners
 
 
 def _fitting(x: Any, aval: ShapedArray) -> Any:

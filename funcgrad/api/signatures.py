@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.api.arguments import argument_path, native, run
-from funcgrad.api.surroundings import Same, has_state, state_of, static_key
+from funcgrad.api.surroundings import Same, Surroundings, has_state, static_key
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.naming import name_of, parameter_name, parameters_of
@@ -59,9 +59,9 @@ class Call:
         "leaves",
         "objects",
         "positions",
-        "state",
         "static_args",
         "static_kwargs",
+        "surroundings",
         "treedef",
     )
 
@@ -88,7 +88,7 @@ class Call:
             tuple([(i, static_key(self.static_args[i])) for i in sorted(positions)]),
             tuple([(name, static_key(self.static_kwargs[name])) for name in sorted(self.static_kwargs)]),
         )
-        self.state = state_of(self.function, *objects, *self.static_args.values(), *self.static_kwargs.values())
+        self.surroundings: Surroundings | None = None
         try:
             hash(self.key)
         except TypeError as error:
@@ -100,6 +100,17 @@ class Call:
                     fix="a tuple instead of a list, a frozen dataclass instead of a dict; or do not make it static.",
                 )
             ) from None
+
+    @property
+    def roots(self) -> tuple[Any, ...]:
+        """The function, and the arguments that are no arrays."""
+        return self.function, *self.objects, *self.static_args.values(), *self.static_kwargs.values()
+
+    def look_around(self) -> Surroundings:
+        """What the call depends on besides the arrays among its arguments, as it is at the first look."""
+        if self.surroundings is None:
+            self.surroundings = Surroundings(*self.roots)
+        return self.surroundings
 
     def _unhashable(self) -> str:
         """Which static arguments cannot be hashed."""
@@ -118,12 +129,16 @@ class Call:
 
     def run(self, f: Callable[..., Any], arrays: Sequence[Any]) -> Any:
         """`f` of the call's arguments with other arrays in place."""
+        return run(f, *self.arguments(arrays))
+
+    def arguments(self, arrays: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The call's arguments, by position and by name, with other arrays in place."""
         leaves = list(self.leaves)
         for i, x in zip(self.positions, arrays, strict=True):
             leaves[i] = x
         args, kwargs = tree_unflatten(self.treedef, leaves)
         args = [self.static_args.get(i, x) for i, x in enumerate(args)]
-        return run(f, args, {**kwargs, **self.static_kwargs})
+        return args, {**kwargs, **self.static_kwargs}
 
 
 def _is_hashable(x: Any) -> bool:

@@ -13,6 +13,8 @@ from funcgrad.api.programs import Program, compiling_is_off, forgetting
 from funcgrad.api.results import fresh
 from funcgrad.api.signatures import Call, check_static
 from funcgrad.api.transformed import P, Transformed
+from funcgrad.api.volatile import random_states
+from funcgrad.api.watching import Watch, arrays_read
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
@@ -46,8 +48,7 @@ class _jit(Transformed[P, R]):
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         super().__init__(function, **options)
         check_static(self)
-        # By the arguments' signature: the program, and the state of everything around in which it was recorded.
-        self._programs: dict[Hashable, tuple[tuple[Any, ...], Program]] = {}
+        self._programs: dict[Hashable, Program] = {}
         # Signatures that are recorded anew at each call, with the last recording.
         self._uncompiled: dict[Hashable, Program] = {}
         self._shortcuts: tuple[Callable[[tuple[Any, ...], dict[str, Any]], Any], ...] = ()
@@ -67,12 +68,10 @@ class _jit(Transformed[P, R]):
 
     def _general_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = Call(self, args, kwargs)
-        known = self._programs.get(call.key)
+        program = self._known_program(call)
         traced = any(isinstance(x, Tracer) for x in call.arrays)
-        if known is not None and known[0] == call.state and known[1].is_current():
-            program = known[1]
-        else:
-            if known is not None:
+        if program is None:
+            if call.key in self._programs:
                 self._note_change()
             if not traced:
                 return self._first_call(call)
@@ -83,15 +82,20 @@ class _jit(Transformed[P, R]):
         if program.executable is None and not program.failure and not compiling_is_off():
             program.compile()
         if not compiling_is_off():
-            shortcut = program.shortcut(args, kwargs, call.is_array, [self.function, *call.objects])
+            shortcut = program.shortcut(args, kwargs, call.is_array)
             if shortcut is not None and shortcut not in self._shortcuts:
                 self._shortcuts = (shortcut, *self._shortcuts[: _MOST_SHORTCUTS - 1])
         return tree_unflatten(program.out_tree, program.results(call.arrays))
 
+    def _known_program(self, call: Call) -> Program | None:
+        """The program of an earlier call that may stand for this one."""
+        program = self._programs.get(call.key)
+        return program if program is not None and program.watch is not None and program.watch.holds(call) else None
+
     def _first_call(self, call: Call) -> Any:
         """Record with the values at hand, and return the result that came out on the way."""
         start = time.perf_counter()
-        recording, outs, out_tree = _record(self, call, call.arrays, abstract=False)
+        recording, outs, out_tree = self._record(call, call.arrays, abstract=False)
         try:
             program = self._keep(call, recording, outs, out_tree)
             values = [recording.lower(y)[0] for y in outs]
@@ -103,7 +107,7 @@ class _jit(Transformed[P, R]):
         program.calls = 1
         if not compiling_is_off():
             program.find_known()
-            if self.compile == "now" and self._programs.get(call.key, (None, None))[1] is program:
+            if self.compile == "now" and self._programs.get(call.key) is program:
                 program.compile()
         return result
 
@@ -111,13 +115,22 @@ class _jit(Transformed[P, R]):
         """Record inside another recording: with the innermost values where all are there."""
         values = [_innermost(x) for x in call.arrays]
         around = next((_outermost(x) for x in call.arrays if isinstance(_innermost(x), ShapedArray)), None)
-        recording, outs, out_tree = _record(self, call, values, abstract=around is not None, around=around)
+        recording, outs, out_tree = self._record(call, values, abstract=around is not None, around=around)
         try:
             if recording.guards:
                 _pass_on_guards(recording, call.arrays)
             return self._keep(call, recording, outs, out_tree)
         finally:
             recording.close()
+
+    def _record(self, call: Call, arrays: Sequence[Any], **options: Any) -> tuple[Recording, list[Any], TreeDef]:
+        """Record, and look whether random numbers are drawn meanwhile."""
+        around = call.look_around()
+        before = random_states(around.random_sources)
+        recorded = _record(self, call, arrays, **options)
+        if random_states(around.random_sources) != before:
+            around.volatile = "it draws random numbers"
+        return recorded
 
     def _keep(self, call: Call, recording: Recording, outs: list[Any], out_tree: TreeDef) -> Program:
         """The program of a recording, kept for further calls where it serves them."""
@@ -147,11 +160,18 @@ class _jit(Transformed[P, R]):
                 "it writes to an array that it has used before.",
                 "a = a * 2 in place of a *= 2; the results are right either way.",
             )
+        elif call.look_around().volatile:
+            program.failure = call.look_around().volatile
+            self._warn(
+                definition(self.function),
+                f"{program.failure}.",
+                "pass what is different at each call as an argument; the results are right either way.",
+            )
         elif not any(isinstance(value, Tracer) for value in constants):
             if len(self._programs) >= _MOST_PROGRAMS:
                 del self._programs[next(iter(self._programs))]
-            self._programs[call.key] = (call.state, program)
-            program.watch(call.state)
+            self._programs[call.key] = program
+            program.watch = Watch(call.look_around(), arrays_read(call, closed, constants))
             return program
         self._uncompiled[call.key] = program
         return program
@@ -163,11 +183,11 @@ class _jit(Transformed[P, R]):
             A `Lowered`: `as_text("jaxpr" | "loops" | "llvm")` shows the stages, `compile()` gives a function.
         """
         call = Call(self, args, kwargs)
-        known = self._programs.get(call.key)
-        if known is not None and known[0] == call.state:
-            return Lowered(self, known[1])
+        known = self._known_program(call)
+        if known is not None:
+            return Lowered(self, known)
         abstract = any(isinstance(x, ShapedArray) for x in call.arrays)
-        recording, outs, out_tree = _record(self, call, call.arrays, abstract=abstract)
+        recording, outs, out_tree = self._record(call, call.arrays, abstract=abstract)
         try:
             return Lowered(self, self._keep(call, recording, outs, out_tree))
         finally:
@@ -175,7 +195,7 @@ class _jit(Transformed[P, R]):
 
     def explain(self) -> Explanation:
         """What became of each signature so far: whether it is compiled and where its steps run, or why not."""
-        programs = {**self._uncompiled, **{key: program for key, (_, program) in self._programs.items()}}
+        programs = {**self._uncompiled, **self._programs}
         return Explanation(self, [(types_text(key), program) for key, program in programs.items()])
 
     def forget(self) -> None:

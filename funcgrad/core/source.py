@@ -45,6 +45,18 @@ class _InternalFiles(dict[str, bool]):
 internal_files = _InternalFiles()
 
 
+class _InstalledFiles(dict[str, bool]):
+    """Whether a file belongs to an installed package, remembered by name."""
+
+    def __missing__(self, filename: str) -> bool:
+        parts = os.path.abspath(filename).split(os.sep)
+        self[filename] = not filename.startswith("<") and ("site-packages" in parts or "dist-packages" in parts)
+        return self[filename]
+
+
+installed_files = _InstalledFiles()
+
+
 class _Replay(threading.local):
     """The forward equation whose rule is running in this thread, so that what the rule records keeps its place.
 

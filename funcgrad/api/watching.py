@@ -1,0 +1,104 @@
+"""Is what a recording has seen around its function still there, and which arrays' elements did Python see?
+
+What a recording uses of an array itself is passed by reference at each call. What NumPy or Python made of its elements
+before it met a traced value (`G.sum()`, `float(G[0])`, `if G[0] > 0`) is a number, an array or a path of its own in the
+recording, which would grow stale: the elements of such arrays are compared at each call. Those that nobody can write
+to (`G.setflags(write=False)`, of the array and of what it is a view of) need not be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from funcgrad.api.expressions import Expression
+from funcgrad.api.reading import reads_elements
+from funcgrad.api.signatures import Call
+from funcgrad.api.surroundings import Part, Surroundings
+from funcgrad.core.capturing import SMALL
+from funcgrad.core.jaxpr import Jaxpr, Literal
+
+
+class Watch:
+    """Whether a recording may stand for further calls."""
+
+    def __init__(self, surroundings: Surroundings, arrays: Sequence[np.ndarray[Any, Any]]) -> None:
+        self._surroundings = surroundings
+        self._elements = [_elements_part(x) for x in arrays]
+        self.check: Callable[[], bool] | None = None
+
+    def holds(self, call: Call) -> bool:
+        """Whether everything around the function is as it was; makes `check`, which answers sooner the next time.
+
+        `check` may say no where this finds equal values; it is None where there is too much to look at.
+        """
+        roots = self._surroundings.roots
+        if self.check is not None and len(roots) == len(call.roots) and all(map(_is, roots, call.roots)):
+            try:
+                if self.check():
+                    return True
+            except Exception:
+                self.check = None  # an attribute is gone
+        now = call.look_around()
+        if now.state != self._surroundings.state or not all(map(_same_elements, self._elements)):
+            return False
+        self._surroundings = now
+        code = Expression()
+        self.check = code.function("", code.condition) if self.conditions(code) else None
+        return True
+
+    def conditions(self, code: Expression) -> bool:
+        """Add that everything around the function is the same; whether there was not too much to look at."""
+        return self._surroundings.conditions(code, self._elements)
+
+
+def arrays_read(call: Call, jaxpr: Jaxpr, constants: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+    """The arrays around a function whose elements may have been read while it was recorded, and may be written to."""
+    around = {id(x): x for x in call.look_around().arrays if x.dtype != object and _is_writeable(x)}
+    if not around:
+        return []
+    computed = any(
+        isinstance(x, np.ndarray) and not any(id(owner) in around for owner in (x, *owners(x))) for x in constants
+    )
+    operands = [x for eqn in jaxpr.equations for x in eqn.inputs]
+    numbers = any(isinstance(x, Literal) and isinstance(x.value, np.generic) for x in (*operands, *jaxpr.outputs))
+    return list(around.values()) if computed or numbers or reads_elements(call) else []
+
+
+def owners(x: Any) -> list[Any]:
+    """The objects whose memory an array shows: its base, the base of that, ..."""
+    found = []
+    while getattr(x, "base", None) is not None:
+        x = x.base
+        found.append(x)
+    return found
+
+
+def _is_writeable(x: np.ndarray[Any, Any]) -> bool:
+    return any(not isinstance(owner, bytes) and getattr(owner, "flags", x.flags).writeable for owner in (x, *owners(x)))
+
+
+def _is(x: Any, y: Any) -> bool:
+    return x is y
+
+
+def _elements_part(x: np.ndarray[Any, Any]) -> Part:
+    if x.size <= SMALL:
+        return Part(x.tobytes(), "{h}.tobytes() == {v}", x)
+    return Part(x.copy(), "{k}({h}, {v})", x, _same_bits)
+
+
+def _same_elements(part: Part) -> bool:
+    known, x = part.value, part.holder
+    return x.tobytes() == known if isinstance(known, bytes) else _same_bits(x, known)
+
+
+def _same_bits(x: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> bool:
+    """Whether two arrays are equal bit by bit, NaN and signed zeros included."""
+    if x.shape != known.shape or x.dtype != known.dtype:
+        return False
+    unit = np.dtype(f"u{x.itemsize}" if x.itemsize in (1, 2, 4, 8) else "u1")
+    flat, known_flat = (np.ascontiguousarray(y).reshape(-1).view(unit) for y in (x, known))
+    return bool((flat == known_flat).all())
