@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, Var, recording_to_jaxpr, subjaxprs
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.core.source import Place, Source, current_place, read_source, replay
@@ -50,6 +48,7 @@ class Step:
         rule: In whose derivative it was made; None for the function itself.
         of: The step to which that rule belongs.
         inner: What was applied inside of it, if it carries a program of its own.
+        within: The primitive of that step, of what was applied inside of one.
     """
 
     number: int
@@ -61,23 +60,13 @@ class Step:
     place: Place | None
     rule: Rule | None = None
     of: Step | None = None
-    inner: list[Application] = field(default_factory=list)
+    inner: list[Step] = field(default_factory=list)
+    within: Primitive | None = None
 
     @property
     def source(self) -> Source | None:
         """The user's line."""
         return read_source(self.place)
-
-
-@dataclass(frozen=True)
-class Application:
-    """A primitive applied inside of a loop or a branch."""
-
-    primitive: Primitive
-    params: dict[str, Any]
-    xs: tuple[Any, ...]
-    ys: tuple[Any, ...]
-    place: Place | None
 
 
 @dataclass(frozen=True)
@@ -113,16 +102,24 @@ def record(flat: FlatFunction, call: Callable[..., Any]) -> tuple[Jaxpr, list[Ru
     recording = Recording("make_jaxpr", flat.function)
     recording.naming = lambda number: flat.paths[number]
     spans: list[tuple[int, int, Rule]] = []
+    running: list[tuple[Primitive, str]] = []
 
     def noting(mode: str) -> Callable[[Primitive, Callable[..., Any]], Callable[..., Any]]:
         def exchange(primitive: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
             def noted(t: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
                 start = len(recording.equations or ())
-                x_cts = rule(t, y, *args, **kwargs)
+                # Where reverse mode is a tangent rule transposed, that rule runs inside of it.
+                transposed = (primitive, "reverse") in running
+                running.append((primitive, mode))
+                try:
+                    x_cts = rule(t, y, *args, **kwargs)
+                finally:
+                    running.pop()
                 stop = len(recording.equations or ())
                 if stop > start:
                     first = y[0] if primitive.multiple_results else y
-                    spans.append((start, stop, Rule(primitive, mode, _number(recording, first))))
+                    way = "reverse" if transposed else mode
+                    spans.append((start, stop, Rule(primitive, way, _number(recording, first))))
                 return x_cts
 
             return noted
@@ -181,28 +178,49 @@ class _Evaluator:
             self.run(inner, [rule] * len(inner.equations))
             self.env.update((v, self.read(x)) for v, x in zip(eqn.outputs, inner.outputs, strict=True))
             return
-        applications: list[Application] = []
         xs = tuple(x for x, _ in pairs)
+        operands = tuple(made for _, made in pairs)
+        inside = _Inner(eqn.primitive, xs, operands, rule)
         replay.place = eqn.place
         if any(True for _ in subjaxprs(eqn)):
             before, replay.always = replay.always, True
             try:
-                with watched(lambda *seen: applications.append(_application(*seen))):
+                with watched(inside.note):
                     y = bind(eqn.primitive, *xs, **eqn.params)
             finally:
                 replay.always = before
         else:
             y = bind(eqn.primitive, *xs, **eqn.params)
-        operands = tuple(made for _, made in pairs)
         ys = tuple(results(eqn.primitive, y))
         number = len(self.steps)
-        step = Step(number, eqn.primitive, eqn.params, xs, ys, operands, eqn.place, rule, of, applications)
+        step = Step(number, eqn.primitive, eqn.params, xs, ys, operands, eqn.place, rule, of, inside.steps)
         self.steps.append(step)
         self.env.update((v, (value, step)) for v, value in zip(eqn.outputs, ys, strict=True))
 
 
-def _application(primitive: Primitive, xs: Sequence[Any], params: dict[str, Any], y: Any) -> Application:
-    return Application(primitive, params, tuple(xs), tuple(results(primitive, y)), replay.place or current_place())
+class _Inner:
+    """What is applied inside of a step, each application as a step of its own; who made a value is known by identity.
+
+    Attributes:
+        steps: The applications, in order.
+    """
+
+    def __init__(
+        self, primitive: Primitive, xs: Sequence[Any], operands: Sequence[Step | str | None], rule: Rule | None
+    ) -> None:
+        self.primitive, self.rule = primitive, rule
+        self.steps: list[Step] = []
+        self.makers: dict[int, Step | str | None] = dict(zip(map(id, xs), operands, strict=True))
+
+    def note(self, primitive: Primitive, xs: Sequence[Any], params: dict[str, Any], y: Any) -> None:
+        """Keep an application."""
+        ys = tuple(results(primitive, y))
+        operands = tuple(self.makers.get(id(x)) for x in xs)
+        place = replay.place or current_place()
+        number = len(self.steps)
+        step = Step(number, primitive, params, tuple(xs), ys, operands, place, self.rule, within=self.primitive)
+        self.steps.append(step)
+        self.makers.update((id(value), step) for value in ys)
 
 
 def _evaluate_steps(flat: FlatFunction, jaxpr: Jaxpr, rules: Sequence[Rule | None]) -> Examined:
@@ -216,32 +234,13 @@ def _evaluate_steps(flat: FlatFunction, jaxpr: Jaxpr, rules: Sequence[Rule | Non
     return Examined(flat, evaluator.steps, [evaluator.read(x) for x in jaxpr.outputs], jaxpr)
 
 
-def simple(steps: Sequence[Step]) -> Iterator[Step | Application]:
+def simple(steps: Sequence[Step]) -> Iterator[Step]:
     """Steps, and in place of those that carry a program what was applied inside of them."""
     for step in steps:
-        yield from (a for a in step.inner if not carries_program(a)) if step.inner else (step,)
+        yield from (part for part in step.inner if not carries_program(part)) if step.inner else (step,)
 
 
-def carries_program(application: Application) -> bool:
+def carries_program(step: Step) -> bool:
     """Whether what was applied is a loop or a branch itself."""
-    parts = [part for value in application.params.values() for part in (value if type(value) is tuple else (value,))]
+    parts = [part for value in step.params.values() for part in (value if type(value) is tuple else (value,))]
     return any(isinstance(part, Jaxpr) for part in parts)
-
-
-def text_of(x: Any) -> str:
-    """A value for a message, with few digits and no more than some elements."""
-    return np.array2string(np.asarray(x), precision=6, threshold=6, edgeitems=2, separator=", ").replace("\n", "")
-
-
-def called(made: Step | str | None, value: Any) -> str:
-    """What the user calls a value: an argument's path, a variable, an expression, or the value itself."""
-    if isinstance(made, str):
-        return made
-    if made is None:
-        return text_of(value) if np.ndim(value) == 0 else "a constant"
-    source = made.source
-    if source is None or made.rule is not None:
-        return f"the result of {made.primitive.name}"
-    if source.variable and len(made.ys) == 1:
-        return source.variable
-    return source.expression if 0 < len(source.expression) <= 40 else f"the result of {made.primitive.name}"

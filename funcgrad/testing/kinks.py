@@ -13,10 +13,11 @@ from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.core.source import Source, read_source
 from funcgrad.core.tracing import Tracer
-from funcgrad.testing.examining import Application, Examined, Step, called, examine, simple, text_of
+from funcgrad.testing.examining import Examined, Step, examine, simple
 from funcgrad.testing.flat import FlatFunction, cotangents, directions, quietly
 from funcgrad.testing.observing import exchanged
 from funcgrad.testing.tolerances import magnitude
+from funcgrad.testing.wording import operand_names, text_of
 from funcgrad.transforms.evaluate import write
 
 P = ParamSpec("P")
@@ -269,22 +270,22 @@ def _found(flat: FlatFunction, distance: float) -> list[Kink]:
 _BRANCHES = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
 
 
-def _nearby(part: Step | Application, distance: float) -> Iterator[Near]:
+def _nearby(part: Step, distance: float) -> Iterator[Near]:
     finder = FINDERS.get(part.primitive.name)
     if finder is None or any(isinstance(x, Tracer) or np.result_type(x).kind not in "fiub" for x in part.xs):
         return
     yield from finder(part.primitive, part.xs, part.params, part.ys, distance)
 
 
-def _kink(part: Step | Application, near: Near, sides: tuple[list[Any], list[Any]] | None) -> Kink:
-    makers = part.operands if isinstance(part, Step) else (None,) * len(part.xs)
+def _kink(part: Step, near: Near, sides: tuple[list[Any], list[Any]] | None) -> Kink:
+    names = operand_names(part)
     operands = tuple(
-        (called(made, x) if made is not None else "an operand", x)
-        for made, x in zip(makers, part.xs, strict=True)
-        if made is not None or isinstance(part, Application)
+        (name, x)
+        for name, made, x in zip(names, part.operands, part.xs, strict=True)
+        if made is not None or part.within is not None
     )
     source = read_source(part.place)
-    matters = sides is not None if isinstance(part, Step) else None
+    matters = sides is not None if part.within is None else None
     return Kink(near.what, source, operands, near.distance, near.count, near.convention, matters, sides)
 
 

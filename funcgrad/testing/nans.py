@@ -15,10 +15,11 @@ from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import Primitive
 from funcgrad.core.source import Source, caller, read_source, replay
 from funcgrad.core.tracing import Tracer
-from funcgrad.testing.examining import Application, Examined, Step, called, carries_program, examine, text_of
+from funcgrad.testing.examining import Examined, Step, carries_program, examine, simple
 from funcgrad.testing.flat import FlatFunction, cotangent_function
 from funcgrad.testing.observing import exchanged, results
-from funcgrad.testing.rewrites import Suggestion, suggestion
+from funcgrad.testing.rewriting import Suggestion, suggestion
+from funcgrad.testing.wording import construct_name, operand_names, operand_texts, text_of
 
 P = ParamSpec("P")
 
@@ -38,6 +39,7 @@ class NanReport:
         primitive: The operation that first gave something that is not finite; empty if an argument is not.
         mode: "" if it was the operation itself; "forward" or "reverse" if it was its derivative.
         inside: The loop or branch in which it was applied, if there is one.
+        derivative: Whether it is the operation's derivative, and not the operation itself.
         source: The user's line.
         operands: The operation's operands: what the user calls them, and their values.
         became: The line and the operation where an infinity became NaN, if it was not one from the start.
@@ -56,6 +58,7 @@ class NanReport:
     suggestion: Suggestion | None = None
     argument: str = ""
     inside: str = ""
+    derivative: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.kind)
@@ -80,12 +83,12 @@ class NanReport:
         return "\n".join(lines)
 
     def _what(self) -> str:
-        if self.inside:
-            place = f"in `{self.inside}`" + (f", in {self.mode} mode," if self.mode else "")
-            return f"{place} `{self.primitive}` gives it"
-        if not self.mode:
-            return f"`{self.primitive}` gives it"
-        return f"in {self.mode} mode the derivative of `{self.primitive}` is not finite"
+        place = f"in `{self.inside}`, " if self.inside else ""
+        mode = f"in {self.mode} mode " if self.mode else ""
+        if self.derivative:
+            whose = "a rule of your own" if self.primitive == "custom" else f"the derivative of `{self.primitive}`"
+            return f"{place}{mode}{whose} is not finite"
+        return f"{place}{mode}`{self.primitive}` gives it"
 
     __repr__ = __str__
 
@@ -167,38 +170,58 @@ def _explain(examined: Examined, call: Callable[..., Any], name: str, paths: Seq
     step = chain[0]
     turn = min((t for t in turns if t.number > step.number), key=lambda t: t.number, default=None)
     found = _innermost(step)
-    anchor = step.of or step
+    own = _own(examined, found)
+    anchor = own or step.of or step
     before = [y for y, _ in examined.outputs]
     tried = [anchor, *([turn.of or turn] if turn is not None else [])]
-    fix = suggestion(examined, call, tried, before)
     rule = step.rule
-    inside = "" if found is step else step.primitive.name
+    mode = rule.mode if rule else _mode(examined) if own else ""
+    primitive = own.primitive if own else rule.primitive if rule and found is step else found.primitive
     return NanReport(
         name,
         kind,
         paths[number],
-        rule.primitive.name if rule and not inside else found.primitive.name,
-        rule.mode if rule else "",
+        primitive.name,
+        mode,
         read_source(found.place),
-        tuple(_operands(anchor if found is step else found)),
+        tuple(_operands(own or (anchor if found is step else found))),
         None if turn is None or _has_nan(*step.ys) else (turn.source, turn.primitive.name),
-        fix,
-        inside=inside,
+        suggestion(examined, call, tried, before),
+        inside="" if found is step else construct_name(step.primitive.name),
+        derivative=bool(own) or (rule is not None and found is step),
     )
 
 
-def _operands(step: Step | Application) -> Iterator[tuple[str, Any]]:
-    makers = step.operands if isinstance(step, Step) else (None,) * len(step.xs)
-    for made, x in zip(makers, step.xs, strict=True):
-        if made is not None or isinstance(step, Application):
-            yield (called(made, x) if made is not None else "an operand"), x
+def _own(examined: Examined, found: Step) -> Step | None:
+    """Of a part of a derivative that no rule owns, in a loop or under vmap, the user's operation to which it belongs."""
+    if (found.within is None and found.rule is not None) or (found.rule is None and operand_texts(found) is not None):
+        return None
+    named = [
+        step
+        for step in simple(examined.steps)
+        if step.place == found.place and step.rule is None and operand_texts(step) is not None
+    ]
+    special = [step for step in named if any(np.any(np.equal(x, 0)) for x in _inexact([*step.xs, *step.ys]))]
+    return next(iter([*special, *named]), None)
 
 
-def _innermost(step: Step) -> Step | Application:
+def _mode(examined: Examined) -> str:
+    """The mode of a derivative of which there is no rule to be seen."""
+    modes = [step.rule.mode for step in examined.steps if step.rule is not None]
+    return "reverse" if "reverse" in modes or not modes else "forward"
+
+
+def _operands(step: Step) -> Iterator[tuple[str, Any]]:
+    for name, made, x in zip(operand_names(step), step.operands, step.xs, strict=True):
+        if made is not None or (step.within is not None and name != text_of(x)):
+            yield name, x
+
+
+def _innermost(step: Step) -> Step:
     """Of a loop or a branch, what inside of it first gave something that is not finite."""
-    for application in step.inner:
-        if not carries_program(application) and _is_bad(*application.ys) and not _is_bad(*application.xs):
-            return application
+    for part in step.inner:
+        if not carries_program(part) and _is_bad(*part.ys) and not _is_bad(*part.xs):
+            return part
     return step
 
 

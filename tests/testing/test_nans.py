@@ -289,8 +289,8 @@ def chosen(x):
     ("f", "x", "inside", "primitive"),
     [
         (scanned, 1.0, "scan", "log"),
-        (fg.grad(repeated), 0.0, "scan", "divide"),
-        (fg.grad(chosen), 0.0, "cond", "divide"),
+        (fg.grad(repeated), 0.0, "scan", "sqrt"),
+        (fg.grad(chosen), 0.0, "cond", "sqrt"),
     ],
     ids=["scan", "fori_loop", "cond"],
 )
