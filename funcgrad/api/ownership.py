@@ -23,14 +23,21 @@ def is_users(x: Any, home: Collection[str]) -> bool:
     Args:
         home: Packages that count as such even if they are installed.
     """
+    file, name = _file_of(x), _module_of(x)
+    if not file and name != "__main__" and name.partition(".")[0] in sys.stdlib_module_names:
+        return False
+    return not internal_files[file] and not is_installed(x, home)
+
+
+def is_installed(x: Any, home: Collection[str]) -> bool:
+    """Whether a function, a class or a module is of an installed package that is none of some at home."""
+    return installed_files[_file_of(x)] and not internal_files[_file_of(x)] and package_of(x) not in home
+
+
+def _file_of(x: Any) -> str:
     if type(x) is types.FunctionType:
-        file = x.__code__.co_filename
-    else:
-        name = _module_of(x)
-        file = getattr(sys.modules.get(name), "__file__", None) or ""
-        if not file and name != "__main__" and name.partition(".")[0] in sys.stdlib_module_names:
-            return False
-    return not internal_files[file] and (not installed_files[file] or package_of(x) in home)
+        return x.__code__.co_filename
+    return getattr(sys.modules.get(_module_of(x)), "__file__", None) or ""
 
 
 def _module_of(x: Any) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import ast
 import builtins
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,8 +67,9 @@ def reads_elements(call: Call) -> bool:
     args, kwargs = call.arguments([Tracer] * len(call.arrays))
     try:
         follower = _Follower(call.roots)
-        follower.call(follower.of(call.function), [*map(follower.argument, (*args, *kwargs.values()))])
-    except (_ReadError, RecursionError):
+        named = {name: follower.argument(x) for name, x in kwargs.items()}
+        follower.call(follower.of(call.function), [*map(follower.argument, args)], named)
+    except Exception:  # a read, or code that is beyond what is followed here
         return True
     return False
 
@@ -124,20 +126,21 @@ class _Follower:
             return _TRACED
         return _PLAIN if Tracer in leaves else self.of(x)
 
-    def call(self, f: _Value, args: Sequence[_Value]) -> _Value:
-        """The value of a call."""
+    def call(self, f: _Value, args: Sequence[_Value], named: Mapping[str, _Value] = MappingProxyType({})) -> _Value:
+        """The value of a call with arguments by position and by name."""
         target = f.known
         while isinstance(target, Transformed):
             target = target.function
         if isinstance(target, types.MethodType):
-            return self.call(_Value("plain", target.__func__), [self.of(target.__self__), *args])
+            return self.call(_Value("plain", target.__func__), [self.of(target.__self__), *args], named)
         if isinstance(target, _Local):
-            return self._follow(target.node, target.scope, args)
+            return self._follow(target.node, target.scope, args, named)
         if isinstance(target, types.FunctionType) and is_users(target, self._home):
             node = text_of(target.__code__)
             if node is None:
                 raise _ReadError
-            return self._follow(node, _Scope(self, None, target), args)
+            return self._follow(node, _Scope(self, None, target), args, named)
+        args = [*args, *named.values()]
         functions = [x for x in args if isinstance(x.known, (*_FUNCTIONS, _Local))]
         rest = [x for x in args if x not in functions]
         for inner in functions:
@@ -163,11 +166,12 @@ class _Follower:
             raise _ReadError  # a shape or an axis may be among them
         return result
 
-    def _follow(self, node: FunctionNode, scope: _Scope, args: Sequence[_Value]) -> _Value:
-        key = (id(node), scope.key, *[(x.kind, id(x.known), x.floating) for x in args])
+    def _follow(self, node: FunctionNode, scope: _Scope, args: Sequence[_Value], named: Mapping[str, _Value]) -> _Value:
+        given = [*enumerate(args), *named.items()]
+        key = (id(node), scope.key, *[(name, x.kind, id(x.known), x.floating) for name, x in given])
         if key not in self._results:
             self._results[key] = _PLAIN  # of one that calls itself
-            self._results[key] = scope.inner().run(node, args)
+            self._results[key] = scope.inner().run(node, args, named)
         return self._results[key]
 
 
@@ -209,18 +213,22 @@ class _Scope:
             return self._follower.of(f.__globals__[name])
         return _Value("plain", getattr(builtins, name, _UNKNOWN))
 
-    def run(self, node: FunctionNode, args: Sequence[_Value]) -> _Value:
-        """The value of a call of a function with arguments, by position first."""
+    def run(self, node: FunctionNode, args: Sequence[_Value], named: Mapping[str, _Value]) -> _Value:
+        """The value of a call of a function with arguments."""
         spec = node.args
         names = [x.arg for x in (*spec.posonlyargs, *spec.args)]
-        everything = _joined(args)
-        plain_order = len(args) == len(names)
-        for k, name in enumerate(names):
-            self._locals[name] = args[k] if plain_order or k < len(args) else everything
-        for extra in (*spec.kwonlyargs, *[x for x in (spec.vararg, spec.kwarg) if x is not None]):
-            self._locals[extra.arg] = everything
-        for default in (*spec.defaults, *[x for x in spec.kw_defaults if x is not None]):
-            _unread(self.value(default))
+        defaults = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
+        defaults |= {x.arg: y for x, y in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if y is not None}
+        self._locals = {name: _unread(self.value(default)) for name, default in defaults.items()}
+        # What is given by stars may be anywhere.
+        everything = _joined([*args, *named.values()]) if "*" in named else _PLAIN
+        self._locals |= {x.arg: everything for x in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs) if "*" in named}
+        if spec.vararg is not None:
+            self._locals[spec.vararg.arg] = _joined([everything, *args[len(names) :]])
+        if spec.kwarg is not None:
+            self._locals[spec.kwarg.arg] = _joined([everything, *named.values()])
+        if "*" not in named:
+            self._locals |= dict(zip(names, args, strict=False)) | dict(named)
         if isinstance(node, ast.Lambda):
             return self.value(node.body)
         for _ in range(3):  # what a loop assigns is seen at its beginning
@@ -243,7 +251,7 @@ class _Scope:
         elif isinstance(node, ast.AugAssign):
             self._store(node.target, _combined([self.value(node.target), self.value(node.value)]))
         elif isinstance(node, (ast.For, ast.AsyncFor)):
-            self._store(node.target, self._element(self.value(node.iter)))
+            self._iterate(node.target, node.iter)
         elif isinstance(node, (ast.If, ast.While, ast.Assert)):
             _unread(self.value(node.test))
         elif isinstance(node, ast.Return):
@@ -254,9 +262,9 @@ class _Scope:
             for name in [x for x in ast.walk(node) if isinstance(x, ast.Name)]:
                 _unread(self.value(name))
         for part in ast.iter_child_nodes(node):
-            for statement in [part] if isinstance(part, ast.stmt) else getattr(part, "body", []):
-                if isinstance(statement, ast.stmt):
-                    self._statement(statement)
+            statements = part.body if isinstance(part, ast.ExceptHandler) else [part]
+            for statement in [x for x in statements if isinstance(x, ast.stmt)]:
+                self._statement(statement)
 
     def _assign(self, target: ast.expr, source: ast.expr, value: _Value) -> None:
         displays = (ast.Tuple, ast.List)
@@ -275,6 +283,18 @@ class _Scope:
                 self._store(part, self._element(value))
         elif isinstance(target, (ast.Starred, ast.Subscript, ast.Attribute)):
             self._store(target.value, value)
+
+    def _iterate(self, target: ast.expr, source: ast.expr) -> None:
+        """Give a loop's variables what they run over."""
+        if isinstance(source, ast.Call) and isinstance(target, ast.Tuple) and not source.keywords:
+            function, parts = self.value(source.func).known, [self._element(self.value(x)) for x in source.args]
+            if function is enumerate:
+                parts = [_PLAIN, *parts[:1]]
+            if function in (enumerate, zip) and len(parts) == len(target.elts):
+                for variable, part in zip(target.elts, parts, strict=True):
+                    self._store(variable, part)
+                return
+        self._store(target, self._element(self.value(source)))
 
     @staticmethod
     def _element(value: _Value) -> _Value:
@@ -333,7 +353,7 @@ class _Scope:
 
     def _comprehension_of(self, generators: list[ast.comprehension], *parts: ast.expr) -> _Value:
         for generator in generators:
-            self._store(generator.target, self._element(self.value(generator.iter)))
+            self._iterate(generator.target, generator.iter)
             for test in generator.ifs:
                 _unread(self.value(test))
         return _joined([self.value(x) for x in parts])
@@ -403,5 +423,8 @@ class _Scope:
         return _PLAIN
 
     def _call(self, node: ast.Call) -> _Value:
-        args = [*node.args, *[x.value for x in node.keywords]]
-        return self._follower.call(self.value(node.func), [self.value(x) for x in args])
+        args = [self.value(x) for x in node.args]
+        named = {x.arg or "*": self.value(x.value) for x in node.keywords}
+        if any(isinstance(x, ast.Starred) for x in node.args):
+            named["*"] = _PLAIN
+        return self._follower.call(self.value(node.func), args, named)

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcgrad.api.expressions import Expression
-from funcgrad.api.ownership import is_users, package_of
+from funcgrad.api.ownership import is_installed, is_users, package_of
 from funcgrad.api.transformed import Transformed
 from funcgrad.api.volatile import is_random_source, is_volatile, makes_unseeded_generators, may_be_volatile
 from funcgrad.core.tracing import Tracer
@@ -161,7 +161,7 @@ def _walk(roots: Iterable[Any]) -> Iterator[Part]:
     """What is around some values, each part once.
 
     Of modules and classes only those attributes count whose names the functions use. What belongs to an installed
-    package is looked into where one of the values belongs to that package, too.
+    package is looked into as the user's own where one of the values belongs to that package, too.
     """
     pending = collections.deque(Part(x) for x in roots)
     home = frozenset(map(package_of, roots))
@@ -186,7 +186,11 @@ def _walk(roots: Iterable[Any]) -> Iterator[Part]:
             elif not isinstance(x, _OPAQUE) and is_users(type(x), home) and type(x) not in classes:
                 classes.add(type(x))
                 places.append(_Place(list(map(vars, type(x).__mro__)), True, _implied(type(x))))
-            pending.extend(_parts(x, type(x)))
+            inner = list(_parts(x, type(x)))
+            pending.extend(inner)
+            if not isinstance(x, _OPAQUE) and is_installed(type(x), home):
+                # Of an object of another package what it holds itself counts: there may be no end to the rest.
+                seen.update(id(part.value) for part in inner)
         if not pending:
             for place in places:
                 pending.extend(place.found(names))

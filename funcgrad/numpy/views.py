@@ -39,7 +39,8 @@ def resolved_shape(x: Any, shape: Any) -> Shape:
     size = math.prod(x.shape)
     if type(shape) is int and shape == -1:
         return (size,)
-    shape = tuple(map(operator.index, shape)) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
+    several = isinstance(shape, (tuple, list)) or (isinstance(shape, np.ndarray) and shape.ndim > 0)
+    shape = tuple(map(operator.index, shape)) if several else (operator.index(shape),)
     if math.prod(shape) == size and min(shape, default=0) >= 0:
         return shape
     known = math.prod(n for n in shape if n >= 0)

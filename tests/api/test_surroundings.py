@@ -1,0 +1,546 @@
+"""What a jitted function reads from around it: a change is seen at the next call, whatever held it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import functools
+import itertools
+import math
+import random
+import sys
+import time
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pytest
+
+import funcgrad as fg
+from funcgrad.api.surroundings import Surroundings
+
+X = np.arange(6.0)
+
+
+def module_with(name: str, text: str = "", **values: Any) -> types.ModuleType:
+    module = types.ModuleType(name)
+    exec(text, module.__dict__)
+    vars(module).update(values)
+    return module
+
+
+settings = module_with("settings", inner=types.SimpleNamespace(k=2.0), scale=2.0)
+library = module_with("library", "k = 2.0\ndef helper(x):\n    return x * k\n")
+
+
+class Base:
+    k: Any = 2.0
+    w = np.full(6, 2.0)
+
+    def __init__(self, amounts: Any) -> None:
+        self.amounts = amounts
+
+    def scaled(self, x: Any) -> Any:
+        return x * self.amounts[0]
+
+    @property
+    def first(self) -> Any:
+        return self.amounts[0]
+
+    @staticmethod
+    def shifted(x: Any) -> Any:
+        return x + SHIFT[0]
+
+    def __getitem__(self, index: int) -> Any:
+        return self.amounts[index] * 1.0
+
+
+class Derived(Base):
+    def scaled(self, x: Any) -> Any:
+        return super().scaled(x) + self.k
+
+
+SHIFT = [2.0]
+
+
+@dataclasses.dataclass(slots=True)
+class Slots:
+    k: float = 2.0
+
+
+class Pair(NamedTuple):
+    items: list[float]
+    name: str = ""
+
+
+Case = tuple[Callable[[Any], Any], Callable[[], Any]]
+cases: list[Callable[[], Case]] = []
+
+
+def case(make: Callable[[], Case]) -> Callable[[], Case]:
+    """Register a function of an array and a change of what it reads."""
+    cases.append(make)
+    return make
+
+
+def setting(holder: Any, key: Any, value: Any = 3.0) -> Callable[[], Any]:
+    return lambda: holder.__setitem__(key, value)
+
+
+# Elements of arrays that Python reads
+
+
+def of_array(value: Any, key: Any, new: Any) -> Callable[[Callable[[Any], Callable[[Any], Any]]], Any]:
+    """Register a case of an array around a function, one of whose elements changes."""
+
+    def decorate(make: Callable[[Any], Callable[[Any], Any]]) -> Any:
+        def build() -> Case:
+            c = np.array(value)
+            return make(c), setting(c, key, new)
+
+        build.__name__ = make.__name__
+        return case(build)
+
+    return decorate
+
+
+of_array(2.0, (), 3.0)(lambda c: lambda x: x * float(c))
+of_array([2.0], 0, 3.0)(lambda c: lambda x: x * c.item())
+of_array([2.0], 0, 3.0)(lambda c: lambda x: x * c.tolist()[0])
+of_array([2.0], 0, 3.0)(lambda c: lambda x: x * c[0])
+of_array([2.0], 0, 3.0)(lambda c: lambda x: x * math.sqrt(c[0]))
+of_array([2], 0, 3)(lambda c: lambda x: x[: c[0]] * 2.0)
+of_array([2], 0, 3)(lambda c: lambda x: x[c[0]] * 2.0)
+of_array([2], 0, 3)(lambda c: lambda x: x[c] * 2.0)
+of_array([2], 0, 3)(lambda c: lambda x: x ** int(c[0]))
+of_array([1], 0, 2)(lambda c: lambda x: np.roll(x, c[0]))
+of_array(1, (), 2)(lambda c: lambda x: np.roll(x, c))
+of_array([2, 3], slice(None), [3, 2])(lambda c: lambda x: x.reshape(tuple(c)))
+of_array([2, 3], slice(None), [3, 2])(lambda c: lambda x: x.reshape(c))
+of_array([1.0, 0.0], 1, 2.0)(lambda c: lambda x: x[np.argmax(c)] * 1.0)
+of_array([1.0], 0, -1.0)(lambda c: lambda x: x * 2.0 if c[0] > 0 else x * 3.0)
+of_array([1.0], 0, -1.0)(lambda c: lambda x: x * (c[0] > 0 and 2.0))
+of_array([1.0], 0, -1.0)(lambda c: lambda x: x * sum(v for v in c if v > 0))
+of_array([2.0], 0, 3.0)(lambda c: lambda x: (x * 1.0, float(c[0]))[1])
+of_array([2.0], 0, 3.0)(lambda c: lambda x: (x * 1.0, c[0])[1])
+of_array(np.ones(5000), 1234, 3.0)(lambda c: lambda x: x * float(c[1234]))
+of_array(np.ones(5000), 1234, 3.0)(lambda c: lambda x: x + c.sum())
+of_array(np.ones(5000), 1234, 3.0)(lambda c: lambda x: x + (c[1234] if max(c) > 1 else 0.0))
+of_array([[True] * 3 + [False] * 3], (0, slice(None)), [False] * 3 + [True] * 3)(lambda c: lambda x: x[c[0]] * 2.0)
+
+
+@of_array([2.0], 0, 3.0)
+def helper_reads(c: Any) -> Any:
+    def number(v: Any) -> float:
+        return float(v[0])
+
+    return lambda x: x * number(c)
+
+
+@of_array([2.0, 1.0], 0, 3.0)
+def loop_over_elements(c: Any) -> Any:
+    def f(x: Any) -> Any:
+        for v in c:
+            x = x * v if v > 1.5 else x
+        return x
+
+    return f
+
+
+@of_array([2.0], 0, 3.0)
+def body_of_a_loop_reads(c: Any) -> Any:
+    return lambda x: fg.lax.scan(lambda total, v: (total * float(c[0]) + v, v), 0.0, x)[0]
+
+
+@of_array([3], 0, 4)
+def while_reads(c: Any) -> Any:
+    def f(x: Any) -> Any:
+        k = 0
+        while k < c[0]:
+            x, k = x * 1.5, k + 1
+        return x
+
+    return f
+
+
+@of_array([2.0], 0, 3.0)
+def nested_transformations_read(c: Any) -> Any:
+    inner = fg.grad(fg.jit(lambda x: np.sum(x**2) * float(c[0])))
+    return lambda x: inner(x) + 1.0
+
+
+of_array([2.0], 0, 3.0)(lambda c: eval("lambda x: x * float(c[0])", {"c": c}))  # of which there is no text
+
+
+# Containers, attributes, modules
+
+
+@case
+def list_grows() -> Case:
+    items = [1.0, 2.0]
+    return lambda x: x * len(items), lambda: items.append(3.0)
+
+
+@case
+def nested_containers() -> Case:
+    tree: Any = {"a": [{"b": (np.ones(6), [2.0])}]}
+    return lambda x: x * tree["a"][0]["b"][1][0], setting(tree["a"][0]["b"][1], 0)
+
+
+@case
+def array_of_another_shape() -> Case:
+    tree = {"a": np.ones(6)}
+    return lambda x: x * tree["a"], setting(tree, "a", np.full((2, 6), 2.0))
+
+
+@case
+def numpy_scalar_is_replaced() -> Case:
+    tree = {"a": np.float64(2.0)}
+    return lambda x: x * tree["a"], setting(tree, "a", np.float64(3.0))
+
+
+@case
+def long_list() -> Case:
+    items = [2.0] * 3000
+    return lambda x: x * items[-1], setting(items, -1)
+
+
+@case
+def long_list_of_lists() -> Case:
+    items = [[2.0] for _ in range(1001)]
+    return lambda x: x * items[-1][0], setting(items[-1], 0)
+
+
+@case
+def named_tuple_of_a_list() -> Case:
+    pair = Pair([2.0])
+    return lambda x: x * pair.items[0], setting(pair.items, 0)
+
+
+@case
+def ordered_dict() -> Case:
+    entries = collections.OrderedDict(a=2.0)
+    return lambda x: x * entries["a"], setting(entries, "a")
+
+
+@case
+def default_dict() -> Case:
+    entries = collections.defaultdict(float, a=2.0)
+    return lambda x: x * entries["a"], lambda: entries.pop("a")
+
+
+@case
+def set_of_numbers() -> Case:
+    numbers = {1.0}
+    return lambda x: x * len(numbers), lambda: numbers.add(2.0)
+
+
+@case
+def deque() -> Case:
+    items = collections.deque([2.0])
+    return lambda x: x * items[0], setting(items, 0)
+
+
+@case
+def bytes_of_a_buffer() -> Case:
+    numbers = bytearray(b"\2")
+    return lambda x: x * memoryview(numbers)[0], setting(numbers, 0, 3)
+
+
+@case
+def slots() -> Case:
+    holder = Slots()
+    return lambda x: x * holder.k, lambda: setattr(holder, "k", 3.0)
+
+
+@case
+def code_is_replaced() -> Case:
+    def f(x: Any) -> Any:
+        return x * 2.0
+
+    return f, lambda: setattr(f, "__code__", (lambda x: x * 3.0).__code__)
+
+
+@case
+def defaults_are_replaced() -> Case:
+    def f(x: Any, k: float = 2.0) -> Any:
+        return x * k
+
+    return f, lambda: setattr(f, "__defaults__", (3.0,))
+
+
+@case
+def defaults_by_name_are_replaced() -> Case:
+    def f(x: Any, *, k: float = 2.0) -> Any:
+        return x * k
+
+    return f, lambda: (f.__kwdefaults__ or {}).update(k=3.0)
+
+
+@case
+def partial() -> Case:
+    items = [2.0]
+    return functools.partial(lambda x, items: x * items[0], items=items), setting(items, 0)
+
+
+@case
+def decorated() -> Case:
+    items = [2.0]
+
+    @functools.cache
+    def amount() -> float:
+        return items[0]
+
+    def decorate(f: Any) -> Any:
+        return functools.wraps(f)(lambda x: f(x) * amount())
+
+    return decorate(lambda x: x + 1), lambda: (setting(items, 0)(), amount.cache_clear())
+
+
+@case
+def class_attribute_of_an_object() -> Case:
+    base: Any = type("Other", (Base,), {"k": 2.0})
+    holder = base([2.0])
+    return lambda x: x * holder.k, lambda: setattr(base, "k", 3.0)
+
+
+@case
+def attribute_comes_before_that_of_the_class() -> Case:
+    holder: Any = type("Other", (Base,), {})([2.0])
+    return lambda x: x * holder.k, lambda: setattr(type(holder), "k", 3.0)
+
+
+@case
+def class_attribute_by_its_class() -> Case:
+    holder: Any = type("Other", (Base,), {"k": 2.0})([2.0])
+    return lambda x: x * holder.__class__.k, lambda: setattr(type(holder), "k", 3.0)
+
+
+@case
+def array_of_a_class() -> Case:
+    cls: Any = type("Other", (Base,), {"w": np.ones(6)})
+    return lambda x: x * cls.w, lambda: setattr(cls, "w", np.full(6, 3.0))
+
+
+@case
+def method_that_calls_another() -> Case:
+    items = [2.0]
+    holder = Derived(items)
+    return holder.scaled, setting(items, 0)
+
+
+@case
+def method_is_replaced() -> Case:
+    cls: Any = type("Other", (Base,), {})
+    holder = cls([2.0])
+    return lambda x: holder.scaled(x), lambda: setattr(cls, "scaled", lambda self, x: x * 7.0)
+
+
+@case
+def attribute_of_the_class_above() -> Case:
+    cls: Any = type("Above", (Base,), {"k": 2.0})
+    holder = type("Below", (cls,), {"scaled": lambda self, x: cls.scaled(self, x) + self.k})([2.0])
+    return holder.scaled, lambda: setattr(cls, "k", 3.0)
+
+
+@case
+def property_and_operator() -> Case:
+    items = [2.0]
+    holder = Base(items)
+    return lambda x: x * holder.first + holder[0], setting(items, 0)
+
+
+@case
+def static_method() -> Case:
+    SHIFT[0] = 2.0
+    return lambda x: Base.shifted(x), setting(SHIFT, 0)
+
+
+@case
+def attribute_by_its_name() -> Case:
+    cls: Any = type("Other", (Base,), {"k": 2.0})
+    return lambda x: x * getattr(cls, "k"), lambda: setattr(cls, "k", 3.0)  # noqa: B009 (the text is the case)
+
+
+@case
+def objects_in_a_list() -> Case:
+    items = [2.0]
+    holders = [Base([1.0]), Base(items)]
+    return lambda x: functools.reduce(lambda x, holder: holder.scaled(x), holders, x), setting(items, 0)
+
+
+@case
+def attribute_of_a_module() -> Case:
+    vars(settings)["scale"] = 2.0
+    return lambda x: x * settings.scale, lambda: setattr(settings, "scale", 3.0)
+
+
+@case
+def attribute_of_an_object_of_a_module() -> Case:
+    settings.inner.k = 2.0
+    return lambda x: x * settings.inner.k, lambda: setattr(settings.inner, "k", 3.0)
+
+
+@case
+def global_of_another_module() -> Case:
+    vars(library)["k"] = 2.0
+    return lambda x: library.helper(x), lambda: setattr(library, "k", 3.0)
+
+
+@pytest.fixture(autouse=True)
+def modules_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "settings", settings)
+    monkeypatch.setitem(sys.modules, "library", library)
+
+
+@pytest.mark.parametrize("make", cases, ids=lambda make: make.__name__)
+def test_change_around_a_function_is_seen_at_the_next_call(make: Callable[[], Case]) -> None:
+    f, change = make()
+    jitted = fg.jit(f)
+    for _ in range(2):
+        for _ in range(3):
+            expected, result = f(X), jitted(X)
+            np.testing.assert_allclose(result, expected, rtol=1e-14)
+            assert np.shape(result) == np.shape(expected)
+        assert [program.executable is not None for program in jitted.explain().programs] == [True]
+        change()
+
+
+# What is read costs a comparison; what is not costs nothing
+
+W, B, ORDER, KEY = np.ones((6, 6)), np.zeros(6), np.arange(6)[::-1].copy(), 3
+LAYERS = [(W, B), (W + 1, B)]
+
+
+def layer(x: Any, w: Any, b: Any, activate: bool = True, power: float = 1.0) -> Any:
+    y = x @ w + b
+    if w.ndim == 2 and activate and KEY > 2:
+        y = np.tanh(y)
+    return y**power if power != 1.0 else y
+
+
+def network(x: Any) -> Any:
+    total: Any = 0.0
+    for k, (w, b) in enumerate(LAYERS):
+        x = layer(x, w, b, activate=k < len(LAYERS) - 1)
+        total = total + x.sum()
+    return x[ORDER][:3] * total if x.shape[0] > 2 else x
+
+
+class Model:
+    sizes: ClassVar = [6, 6]
+
+    def __init__(self) -> None:
+        self.w, self.depth, self.name = W, 2, "model"
+
+    def hidden(self, x: Any) -> Any:
+        return np.where(x > self.w[0], x @ self.w, self.w.T @ x)
+
+    def __call__(self, x: Any) -> Any:
+        for _ in range(self.depth):
+            x = self.hidden(x) if self.name == "model" else x
+        return [x[i : i + 2] for i in range(0, self.sizes[0], 2)]
+
+
+@pytest.mark.parametrize("f", [network, Model(), lambda x: np.linalg.solve(W + 7 * np.eye(6), x) if KEY else x])
+def test_arrays_that_are_only_operands_are_not_compared(f: Any) -> None:
+    jitted = fg.jit(f)
+    jitted(X)
+    watch = jitted.explain().programs[0].watch
+    computed = "solve" in f.__code__.co_names if isinstance(f, types.FunctionType) else False
+    assert len(watch._elements) == computed  # W + 7 * eye is made of W by NumPy
+
+
+def test_arrays_that_nobody_can_write_to_are_not_compared() -> None:
+    c = np.array([2.0])
+    c.setflags(write=False)
+    jitted = fg.jit(lambda x: x * float(c[0]))
+    jitted(X)
+    assert jitted.explain().programs[0].watch._elements == []
+
+
+# What is something else each time
+
+
+def generator_draws() -> Any:
+    rng = np.random.default_rng(0)
+    return lambda x: x + rng.normal(size=6)
+
+
+def attribute_draws() -> Any:
+    holder = Base([np.random.default_rng(0)])
+    return lambda x: x + holder.amounts[0].normal(size=6)
+
+
+def iterator_goes_on() -> Any:
+    counter = itertools.count(1)
+    return lambda x: x * next(counter)
+
+
+def nested_jit_draws() -> Any:
+    inner = fg.jit(generator_draws())
+    return lambda x: inner(x) + 1.0
+
+
+VOLATILE = {
+    "it draws random numbers": [
+        generator_draws,
+        attribute_draws,
+        nested_jit_draws,
+        lambda: lambda x: x * np.random.normal(),
+        lambda: lambda x: x * random.random(),
+        lambda: lambda x: x * random.gauss(0.0, 1.0),
+        lambda: lambda x: x + np.random.default_rng().normal(size=6),
+    ],
+    "it reads a clock": [
+        lambda: lambda x: x + time.perf_counter(),
+        lambda: lambda x: x + datetime.datetime.now().timestamp(),
+    ],
+    "it uses an iterator": [iterator_goes_on],
+}
+
+
+@pytest.mark.parametrize(("why", "make"), [(why, make) for why, makes in VOLATILE.items() for make in makes])
+def test_what_is_new_each_time_is_asked_for_at_each_call_with_one_warning(why: str, make: Any) -> None:
+    jitted = fg.jit(make())
+    with pytest.warns(fg.RetracingWarning, match=rf"recorded anew(.*\n)*.*{why}(.*\n)*.*as an argument"):
+        results = [jitted(X)]
+    with warnings.catch_warnings():
+        if make is nested_jit_draws:
+            warnings.simplefilter("ignore", fg.RetracingWarning)
+        results += [jitted(X) for _ in range(4)]
+    assert len({result.tobytes() for result in results}) == 5
+    assert why in str(jitted.explain())
+
+
+def test_generator_that_is_made_with_a_seed_gives_the_same_numbers_and_is_compiled() -> None:
+    jitted = fg.jit(lambda x: x + np.random.default_rng(3).normal(size=6))
+    results = [jitted(X) for _ in range(4)]
+    np.testing.assert_array_equal(results, [X + np.random.default_rng(3).normal(size=6)] * 4)
+    assert jitted.explain().programs[0].executable is not None
+
+
+def test_function_that_depends_on_too_much_is_recorded_anew() -> None:
+    items = [[2.0] for _ in range(30_000)]
+    jitted = fg.jit(lambda x: x * items[-1][0])
+    with pytest.warns(fg.RetracingWarning, match="more than 20000 Python values"):
+        jitted(X)
+    items[-1][0] = 3.0
+    np.testing.assert_array_equal(jitted(X), X * 3)
+
+
+def test_state_is_equal_exactly_where_values_are() -> None:
+    def build(number: Any) -> Any:
+        return {"a": [number, (1, [2])], "b": (None, "text", b"bytes")}
+
+    for x, y in [(1, 1.0), (1, True), (0.0, -0.0), (1.0, 1.0 + 1e-15)]:
+        assert Surroundings(build(x)).state == Surroundings(build(x)).state
+        assert Surroundings(build(x)).state != Surroundings(build(y)).state
+    assert Surroundings(build(math.nan)).state == Surroundings(build(math.nan)).state
+
+
+def test_objects_of_other_packages_are_looked_at_and_not_into() -> None:
+    assert len(Surroundings(lambda x: pytest.approx(np.random, sys), type(pytest)).parts) < 100
