@@ -8,13 +8,12 @@ from typing import Any
 
 from funcgrad.api.bodies import operands, record_body, strengthened
 from funcgrad.api.products import tree_text
-from funcgrad.control.custom import is_differentiated
 from funcgrad.control.custom_batching import custom_vmap as custom_vmap_flat
+from funcgrad.control.derived import only_differentiated
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, FunctionExpectedError, TreeMismatchError, message
 from funcgrad.core.naming import name_of
 from funcgrad.core.source import caller, definition
-from funcgrad.core.tracing import Tracer
 from funcgrad.core.tree import TreeDef, tree_flatten, tree_unflatten
 
 
@@ -22,7 +21,8 @@ class custom_vmap:
     """A function whose batches are computed by a rule.
 
     `vmap(f)` calls the rule. Derivatives of f are those of its own equations, and derivatives of `vmap(f)` those of
-    the rule's; what is batched inside a derivative, `vmap(grad(f))`, are f's own equations.
+    the rule's; `vmap(grad(f))`, too, is computed by the rule's derivatives. There every argument that is differentiated
+    has rows, also one that is the same in all of them, since each row has a derivative of its own.
 
     Args:
         function: Any function of trees of arrays.
@@ -82,7 +82,7 @@ class custom_vmap:
                 )
             )
         leaves, tree = operands("custom_vmap", self.function, args, "args")
-        if not any(type(x) is Tracer for x in leaves) or is_differentiated(leaves):
+        if all(map(only_differentiated, leaves)):  # no batch can come
             return self.function(*args)
         leaves = list(map(strengthened, leaves))
         avals = [ShapedArray(get_aval(x).shape, get_aval(x).dtype) for x in leaves]

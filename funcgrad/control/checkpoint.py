@@ -48,9 +48,18 @@ def _moving(jaxpr: Jaxpr, xs: Sequence[Any], active: Sequence[bool]) -> Any:
     return function
 
 
-def _pushed(jaxpr: Jaxpr, active: Sequence[bool], chosen: Sequence[bool]) -> Closed:
-    """From inputs and tangents of the active ones to tangents of the outputs chosen."""
+def pushed(jaxpr: Jaxpr, active: tuple[bool, ...]) -> tuple[Closed, tuple[bool, ...]]:
+    """The jaxpr from inputs and tangents of the active ones to tangents of outputs, and of which outputs."""
+    chosen = tuple(active_outputs(jaxpr, active))
+    return derived(jaxpr, ("push", active), lambda jaxpr: _pushed(jaxpr, active, chosen)), chosen
 
+
+def pulled(jaxpr: Jaxpr, active: tuple[bool, ...], given: tuple[bool, ...]) -> Closed:
+    """The jaxpr from inputs and the cotangents of the outputs given to cotangents of the active inputs."""
+    return derived(jaxpr, ("pull", active, given), lambda jaxpr: _pulled(jaxpr, active, given))
+
+
+def _pushed(jaxpr: Jaxpr, active: Sequence[bool], chosen: Sequence[bool]) -> Closed:
     def push(*args: Any) -> list[Any]:
         xs, x_dots = grouped(args, len(active))
         ys, y_dots = jvp(_moving(jaxpr, xs, active), picked(xs, active), x_dots)
@@ -60,8 +69,6 @@ def _pushed(jaxpr: Jaxpr, active: Sequence[bool], chosen: Sequence[bool]) -> Clo
 
 
 def _pulled(jaxpr: Jaxpr, active: Sequence[bool], given: Sequence[bool]) -> Closed:
-    """From inputs and the cotangents of the outputs given to cotangents of the active inputs."""
-
     def pull(*args: Any) -> list[Any]:
         xs, cts = grouped(args, len(active))
         _, recording, ids = vjp(_moving(jaxpr, xs, active), picked(xs, active), transformation="checkpoint")
@@ -75,17 +82,16 @@ def _pulled(jaxpr: Jaxpr, active: Sequence[bool], given: Sequence[bool]) -> Clos
 
 
 def _push(jaxpr: Jaxpr, xs: Sequence[Any], active: tuple[bool, ...], x_dots: Sequence[Any]) -> list[Any]:
-    chosen = tuple(active_outputs(jaxpr, active))
-    pushed = derived(jaxpr, ("push", active), lambda jaxpr: _pushed(jaxpr, active, chosen))
+    body, chosen = pushed(jaxpr, active)
     dots = [settled(x_dot, tangent_aval(x)) for x_dot, x in zip(x_dots, picked(jaxpr.in_avals, active), strict=True)]
-    return spread(bind(checkpoint_p, *pushed.values, *xs, *dots, jaxpr=pushed.jaxpr), chosen)
+    return spread(bind(checkpoint_p, *body.values, *xs, *dots, jaxpr=body.jaxpr), chosen)
 
 
 def _pull(jaxpr: Jaxpr, xs: Sequence[Any], active: tuple[bool, ...], cts: Sequence[Any]) -> Sequence[Any]:
     given = tuple([ct is not None for ct in cts])
-    pulled = derived(jaxpr, ("pull", active, given), lambda jaxpr: _pulled(jaxpr, active, given))
+    body = pulled(jaxpr, active, given)
     full = [settled(ct, tangent_aval(y)) for ct, y in picked(zip(cts, jaxpr.out_avals, strict=True), given)]
-    return bind(checkpoint_p, *pulled.values, *xs, *full, jaxpr=pulled.jaxpr)
+    return bind(checkpoint_p, *body.values, *xs, *full, jaxpr=body.jaxpr)
 
 
 def _inline(*args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
