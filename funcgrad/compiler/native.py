@@ -46,7 +46,7 @@ def host() -> tuple[str, str, str]:
 def vector_bytes() -> int:
     """The size of this machine's vector registers in bytes."""
     features = set(host()[2].split(","))
-    return 64 if "+avx512f" in features else 32 if "+avx2" in features else 16
+    return 64 if {"+avx512f", "+avx512dq"} <= features else 32 if "+avx2" in features else 16
 
 
 def _target_machine() -> Any:

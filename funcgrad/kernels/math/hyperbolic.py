@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F32, Value, copysign, fabs, fma, kernel, select, sqrt
+from funcgrad.kernels.assembly import F64, Value, copysign, fabs, fma, kernel, select, sqrt
 from funcgrad.kernels.math.arithmetic import INF, NAN, chosen, format_of, polynomial, quick_sum, quotient
-from funcgrad.kernels.math.exponential import clamped_above, half_expm1, power_of_two, quotient_above_one, reduced
+from funcgrad.kernels.math.exponential import (
+    clamped_above,
+    half_expm1,
+    half_expm1_of_double,
+    power_of_two,
+    quotient_above_one,
+    reduced,
+)
 from funcgrad.kernels.math.logarithm import limits, log_sum, split_above_one
 
 # (sinh(r) - r) / r^3 and (cosh(r) - 1) / r^2 in powers of r^2, |r| <= log(2) / 2: to 2^-61.7 of sinh and 2^-58.0 of
@@ -30,9 +37,12 @@ COSH_F32 = (0.5, 0.041666459292173386, 0.0013935426250100136)
 @kernel
 def tanh(x: Value) -> Value:
     """The hyperbolic tangent: h / (h + 1) of h = (e^2|x| - 1) / 2, with the sign of x."""
+    if x.element is F64:
+        h = half_expm1_of_double(clamped_above(fabs(x), 22.0))
+        return copysign(quotient_above_one(h, h), x)
     size = fabs(x)
-    h = half_expm1(clamped_above(size + size, chosen(x, 44.0, 20.0)))
-    return copysign(quotient(h, x.like(1.0), h) if x.element is F32 else quotient_above_one(h, h), x)
+    h = half_expm1(clamped_above(size + size, 20.0))
+    return copysign(quotient(h, x.like(1.0), h), x)
 
 
 # sinh(k log 2 + r) = sinh(k log 2) cosh(r) + cosh(k log 2) sinh(r), and so cosh

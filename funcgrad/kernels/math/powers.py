@@ -2,13 +2,77 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F32, F64, Value, copysign, fabs, fma, kernel, outlined, rarely, rint, select, sqrt
+from funcgrad.kernels.assembly import (
+    F32,
+    F64,
+    I64,
+    U64,
+    Value,
+    copysign,
+    fabs,
+    fma,
+    kernel,
+    outlined,
+    rarely,
+    rint,
+    select,
+    sqrt,
+)
 from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, chosen, exact_product, format_of, polynomial, quick_sum
-from funcgrad.kernels.math.exponential import clamped, power_of_two, scaled_exp2
-from funcgrad.kernels.math.logarithm import split, split_any
+from funcgrad.kernels.math.exponential import RATIOS, clamped, power_of_sixteenths, power_of_two, scaled_exp2
+from funcgrad.kernels.math.logarithm import INVERSES, split, split_any
+from funcgrad.kernels.math.registers import ENTRIES, entry, exponent_and_mantissa, near_inverse
 
-# 2 / log(2) and 1/3 as pairs.
+# 2 / log(2) as a pair; what multiplies s^3, s^5, ... in log2((1 + s) / (1 - s)) for s up to 1/32.5, to 2^-67 of it;
+# and log2 of the inverses of `logarithm.INVERSES` as pairs, the first of which have 40 bits after the point.
 TWO_LOG2_E = (2.8853900817779268, 4.0710547481862066e-17)
+LOG2_TAIL = (0.9617966939259756, 0.5770780163555679, 0.4121985832585664, 0.3205984620223153, 0.26283422322600763)
+LOG2S = (
+    0.0,
+    0.12945617086916172,
+    0.21062237524438387,
+    0.28546937965074903,
+    0.3583204127226054,
+    0.42585184045765345,
+    0.49042793531862117,
+    0.5550842037464463,
+    -0.38512091502980184,
+    -0.3272905792155143,
+    -0.27244184588835196,
+    -0.21776013331054855,
+    -0.1668679644481017,
+    -0.11693151032523019,
+    -0.06919012693106197,
+    0.0,
+)
+LOG2S_REST = (
+    0.0,
+    2.1211761213474631e-13,
+    -3.0221190467271184e-13,
+    -1.1806432360983342e-13,
+    -3.782754486392879e-13,
+    -1.3793956134821127e-13,
+    2.999064406242702e-13,
+    3.1580232115293474e-13,
+    -2.06500653610629e-13,
+    -3.3827561108123146e-13,
+    -3.670870146310014e-13,
+    2.867321338753225e-13,
+    -3.7306205737779135e-13,
+    -3.839354393347329e-13,
+    3.812563990563991e-13,
+    0.0,
+)
+# (2^f - 1) / f for |f| <= 1/32 to 2^-55.9 of 2^f.
+EXP2_OF_REST = (
+    0.6931471805599457,
+    0.24022650695910075,
+    0.05550410865660652,
+    0.009618129106916697,
+    0.0013333782023871694,
+    0.00015403724368119855,
+)
+# 1/3 as a pair.
 THIRD = (0.3333333333333333, 1.850371707708594e-17)
 # (atanh(s) / s - 1 - u / 3) / u^2 of u = s^2 for s up to (sqrt(2) - 1) / (sqrt(2) + 1); atanh(s) / s to 2^-66.3.
 ATANH_TAIL = (
@@ -60,10 +124,31 @@ INVERSE_CBRT_F64 = (
 INVERSE_CBRT_F32 = (0.9997786283493042, -0.33466994762420654, 0.2377215325832367, -0.15854020416736603)
 
 
-# pow: 2^(y log2 |x|), with log2 as a pair
+# pow: 2^(y log2 |x|), with log2 as a pair: by a table where AVX-512 looks it up, else by a longer series
 
 
-def log2_pair(k: Value, mantissa: Value) -> Pair:
+def _log2_by_table(x: Value) -> Pair:
+    """log2 of a positive finite number, to 2^-64 of it, in float64.
+
+    x = 2^k m and m c = 1 + f with c of a table; with s = f / (2 + f), log2(1 + f) = 2 log2(e) s (1 + s^2 / 3 + ...).
+    """
+    k, mantissa = exponent_and_mantissa(x)
+    index = (mantissa.bits(U64) >> 48).bits(I64)
+    product, lost = exact_product(mantissa, entry("fg_inverses", INVERSES, index))
+    f = product - 1.0
+    inverse = near_inverse(2.0 + f)
+    s = f * inverse
+    s = fma(fma(-s, f, fma(s, -2.0, f)), inverse, s)
+    s_rest = (fma(-s, f, fma(s, -2.0, f)) + fma(-lost, s, lost)) * inverse
+    y = s * TWO_LOG2_E[0]
+    y_rest = fma(s_rest, TWO_LOG2_E[0], fma(s, TWO_LOG2_E[1], fma(s, TWO_LOG2_E[0], -y)))
+    square = s * s
+    y_rest = fma(s * square, polynomial(square, LOG2_TAIL), y_rest)
+    total, rest = quick_sum(k + entry("fg_log2s", LOG2S, index), y)
+    return quick_sum(total, rest + (entry("fg_log2s_rest", LOG2S_REST, index) + y_rest))
+
+
+def _log2_by_series(k: Value, mantissa: Value) -> Pair:
     """k + log2 of a mantissa as `split` gives it, to 2^-65 of it, in float64.
 
     With 1 + f the mantissa and s = f / (2 + f), log2(1 + f) = 2 log2(e) s (1 + s^2 / 3 + s^4 / 5 + ...).
@@ -88,6 +173,15 @@ def log2_pair(k: Value, mantissa: Value) -> Pair:
     return total, (total_rest + rest) + (y_rest + more_rest)
 
 
+def exp2_of_pair(x: Value, rest: Value) -> Value:
+    """2^(x + rest) of a rest far below 1, in float64, where that is normal."""
+    rounder = format_of(x).rounder / ENTRIES
+    shifted = x + rounder
+    f = (x - (shifted - rounder)) + rest
+    power = power_of_sixteenths(shifted)
+    return fma(power, fma(f, polynomial(f, EXP2_OF_REST), entry("fg_ratios", RATIOS, shifted.bits(I64))), power)
+
+
 def signed_power(x: Value, y: Value, size: Value) -> Value:
     """x^y of its magnitude |x|^y: the sign, and the cases that are NaN or 1 (C99, annex F)."""
     integer = format_of(x).integer
@@ -105,13 +199,19 @@ def pow(x: Value, y: Value) -> Value:
     """x^y, with C99's values at special points; the common case is x positive and x^y normal."""
     if x.element is F32:
         return _pow_single(x, y)
-    high, low = log2_pair(*split(x))
-    exponent, rest = product_with(y, high, low)
     form = format_of(x)
-    least = x.like(form.least).bits(form.unsigned)
-    # Positive, normal and finite: one comparison of unsigned bits.
-    common = (x.bits(form.unsigned) - least < x.like(INF).bits(form.unsigned) - least) & (fabs(exponent) < 1000.0)
-    return rarely(~common, scaled_exp2(exponent, rest, None), pow_anywhere, x, y)
+    if x.builder.module.avx512:
+        exponent, rest = product_with(y, *_log2_by_table(x))
+        power = exp2_of_pair(exponent, rest)
+        # The logarithm of what is not positive and finite is none.
+        common = fabs(exponent) < 1000.0
+    else:
+        exponent, rest = product_with(y, *_log2_by_series(*split(x)))
+        power = scaled_exp2(exponent, rest, None)
+        least = x.like(form.least).bits(form.unsigned)
+        # Positive, normal and finite: one comparison of unsigned bits.
+        common = (x.bits(form.unsigned) - least < x.like(INF).bits(form.unsigned) - least) & (fabs(exponent) < 1000.0)
+    return rarely(~common, power, pow_anywhere, x, y)
 
 
 def product_with(y: Value, high: Value, low: Value) -> Pair:
@@ -124,7 +224,7 @@ def product_with(y: Value, high: Value, low: Value) -> Pair:
 def pow_anywhere(x: Value, y: Value) -> Value:
     """x^y in float64, for all numbers."""
     size = fabs(x)
-    high, low = log2_pair(*split_any(size))
+    high, low = _log2_by_table(size) if x.builder.module.avx512 else _log2_by_series(*split_any(size))
     high = select(size < INF, high, size)
     high = select(size.equals(0.0), -INF, high)
     # y up to 2^100 says all; an infinite one would make NaN of 1.

@@ -14,7 +14,9 @@ from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
 LANES = 8
 ENTRIES = 16
 _VECTOR, _INTEGERS = F64.of_width(LANES), I64.of_width(LANES)
-# The mantissa between 3/4 and 3/2, NaN of negative numbers; and the rounding that is in force.
+# Of two numbers the one of less magnitude, with the sign of the first; the mantissa between 3/4 and 3/2, NaN of
+# negative numbers; and the rounding that is in force.
+_SMALLER = "i32 2"
 _THREE_QUARTERS_NAN = "i32 11"
 _ROUNDING = "i32 4"
 
@@ -95,6 +97,21 @@ def scaled_by_register(y: Value, k: Value) -> Value:
         )
 
     return _by_registers(scalef, y, k)
+
+
+def limited_by_register(x: Value, limit: float) -> Value:
+    """x, or the limit with x's sign where x is larger, of eight doubles or a multiple; the limit where x is NaN."""
+
+    def smaller(x: Value) -> Value:
+        return _instruction(
+            x,
+            "mask.range.pd",
+            f"{_VECTOR}, {_VECTOR}, i32, {_VECTOR}, i8, i32",
+            f"{_VECTOR} {x.text}, {_VECTOR} {x.like(limit).text}, {_SMALLER}, "
+            f"{_VECTOR} zeroinitializer, i8 -1, {_ROUNDING}",
+        )
+
+    return _by_registers(smaller, x)
 
 
 def exponent_and_mantissa(x: Value) -> tuple[Value, Value]:

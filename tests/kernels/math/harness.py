@@ -30,7 +30,8 @@ def machine(cpu: str | None = None, features: str | None = None) -> llvm.TargetM
 
 def has_avx512() -> bool:
     """Whether this machine has AVX-512."""
-    return bool(llvm.get_host_cpu_features().get("avx512f"))
+    features = llvm.get_host_cpu_features()
+    return bool(features.get("avx512f") and features.get("avx512dq"))
 
 
 def loop_text(

@@ -5,15 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from funcgrad.kernels.math import exponential, hyperbolic, logarithm, registers
-from tests.kernels.math import test_exponential, test_hyperbolic, test_logarithm
+from funcgrad.kernels.math import exponential, hyperbolic, logarithm, powers, registers
+from tests.kernels.math import test_exponential, test_hyperbolic, test_logarithm, test_powers
 from tests.kernels.math.harness import Compiled, everything, has_avx512, loop_text, mixture, numbers, ulp_errors
 
 # What AVX-512 computes as every other processor does, bit by bit.
 SAME = [exponential.exp, exponential.expm1, logarithm.log, logarithm.log1p]
-# What it divides otherwise.
-DIVIDED = [exponential.logistic, hyperbolic.tanh]
-MEASURED = {row.kernel: row for tests in (test_exponential, test_logarithm, test_hyperbolic) for row in tests.ROWS}
+# What it computes otherwise.
+DIFFERENT = [exponential.logistic, hyperbolic.tanh, powers.pow]
+ROWS_OF = (test_exponential, test_logarithm, test_hyperbolic, test_powers)
+MEASURED = {row.kernel: row for tests in ROWS_OF for row in tests.ROWS}
 SAMPLES = mixture(everything(), numbers(-750, 750), numbers(-2, 2))
 
 
@@ -32,11 +33,11 @@ def test_kernel_with_and_without_avx512_is_the_same(kernel: Any, width: int) -> 
 
 
 @pytest.mark.parametrize("width", [1, 4, 8])
-@pytest.mark.parametrize("kernel", [*SAME, *DIVIDED], ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("kernel", [*SAME, *DIFFERENT], ids=lambda kernel: kernel.name)
 def test_kernel_without_avx512_is_within_its_bound(kernel: Any, width: int) -> None:
     row = MEASURED[kernel]
     xs = row.samples(np.random.default_rng(1), 1000, np.dtype(np.float64))
-    y = Compiled(kernel, (np.float64,), width, avx512=False)(*xs)
+    y = Compiled(kernel, (np.float64,) * row.operands, width, avx512=False)(*xs)
     assert ulp_errors(y, xs, row.reference, row.precision).max() <= row.bound
 
 
@@ -52,7 +53,7 @@ def test_exponent_and_mantissa_make_the_number(avx512: bool) -> None:
     np.testing.assert_array_equal(np.ldexp(mantissa, k.astype(int)), x)
 
 
-@pytest.mark.parametrize("kernel", [*SAME, *DIVIDED], ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("kernel", [*SAME, *DIFFERENT], ids=lambda kernel: kernel.name)
 def test_module_without_avx512_has_none_of_its_instructions(kernel: Any) -> None:
     assert "llvm.x86" not in loop_text(kernel, (np.float64,), 8, avx512=False)[0]
     assert "llvm.x86" in loop_text(kernel, (np.float64,), 8, avx512=True)[0]
