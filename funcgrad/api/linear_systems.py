@@ -89,7 +89,8 @@ def custom_linear_solve(
     transposing = solve if symmetric else transpose_solve
     if transposing is not None:
         alone = System(product.jaxpr, bodies[1].jaxpr, None, len(product.captured))
-        bodies.append(method(transposing, function_of(transposed_matvec(alone), product.captured, tree)))
+        transposed, values = transposed_matvec(alone)
+        bodies.append(method(transposing, function_of(transposed, [*values, *product.captured], tree)))
     jaxprs, captured = joined(bodies)
     system = System(jaxprs[0], jaxprs[1], jaxprs[2] if len(jaxprs) > 2 else None, len(captured))
     result = tree_unflatten(tree, bind(linear_solve_p, *captured, *b_leaves, system=system))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from funcgrad.control.derived import (
+    Closed,
     closed,
     derived,
     picked,
@@ -49,10 +50,10 @@ class System(NamedTuple):
     num_consts: int
 
 
-def transposed_matvec(system: System) -> Jaxpr:
-    """A^T y as a jaxpr."""
+def transposed_matvec(system: System) -> Closed:
+    """A^T y as a jaxpr of (its own values, consts, y)."""
 
-    def make(matvec: Jaxpr) -> Jaxpr:
+    def make(matvec: Jaxpr) -> Closed:
         dots = matvec.inputs[system.num_consts :]
 
         def transposed(*args: Any) -> list[Any]:
@@ -60,11 +61,9 @@ def transposed_matvec(system: System) -> Jaxpr:
             x_cts = pulled_back(matvec, consts, cts, dots)
             return [settled(ct, v.aval) for ct, v in zip(x_cts, dots, strict=True)]
 
-        made = closed(
+        return closed(
             record_abstract("transpose", transposed, [*matvec.in_avals[: system.num_consts], *matvec.out_avals])
         )
-        assert not made.values
-        return made.jaxpr
 
     return derived(system.matvec, ("transposed", system.num_consts), make)
 
@@ -77,7 +76,8 @@ def _abstract(*xs: ShapedArray, system: System) -> tuple[ShapedArray, ...]:
     return tuple([ShapedArray(x.shape, x.dtype) for x in system.solve.out_avals])
 
 
-def _transposed_system(system: System) -> System:
+def _solve_transposed(system: System, consts: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
+    """The solution of the transposed system."""
     if system.transposed is None:
         raise DifferentiationError(
             message(
@@ -86,7 +86,12 @@ def _transposed_system(system: System) -> System:
                 fix="transpose_solve=a method, or symmetric=True if the matrix is.",
             )
         )
-    return System(transposed_matvec(system), system.transposed, system.solve, system.num_consts)
+    matvec, values = transposed_matvec(system)
+    solve, back = (
+        _with_unused(jaxpr, 0, values, 0) if values else jaxpr for jaxpr in (system.transposed, system.solve)
+    )
+    transposed = System(matvec, solve, back, len(values) + system.num_consts)
+    return list(bind(linear_solve_p, *values, *consts, *cts, system=transposed))
 
 
 def _inline(*args: Any, system: System) -> Any:
@@ -116,7 +121,7 @@ def _inline(*args: Any, system: System) -> Any:
 
     def pull(cts: Sequence[Any]) -> list[Any]:
         full = [settled(ct, tangent_aval(x)) for ct, x in zip(cts, xs, strict=True)]
-        b_cts = list(bind(linear_solve_p, *consts, *full, system=_transposed_system(system)))
+        b_cts = _solve_transposed(system, consts, full)
         c_cts: list[Any] = []
         if any(of_consts):
             _, recording, ids = vjp(applied, picked(consts, of_consts), transformation="linear_solve")
@@ -136,7 +141,7 @@ def _vjp(cts: Sequence[Any], ys: Any, xs: Sequence[Any], ids: Sequence[int | Non
     count = system.num_consts
     avals = system.solve.out_avals
     full = [settled(ct, tangent_aval(aval)) for ct, aval in zip(cts, avals, strict=True)]
-    return [*[None] * count, *bind(linear_solve_p, *xs[:count], *full, system=_transposed_system(system))]
+    return [*[None] * count, *_solve_transposed(system, xs[:count], full)]
 
 
 def _batch(
