@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F64, Value, copysign, fabs, fma, kernel, select, sqrt
+from funcgrad.kernels.assembly import F64, Value, copysign, fabs, fma, kernel, select
 from funcgrad.kernels.math.arithmetic import INF, NAN, chosen, format_of, polynomial, quick_sum, quotient
 from funcgrad.kernels.math.exponential import (
     clamped_above,
@@ -12,7 +12,8 @@ from funcgrad.kernels.math.exponential import (
     quotient_above_one,
     reduced,
 )
-from funcgrad.kernels.math.logarithm import limits, log_sum, split_above_one
+from funcgrad.kernels.math.logarithm import LN2, limits, log_above_one, log_sum, split_above_one
+from funcgrad.kernels.math.registers import has_tables, near_inverse, near_quotient, near_root
 
 # (sinh(r) - r) / r^3 and (cosh(r) - 1) / r^2 in powers of r^2, |r| <= log(2) / 2: to 2^-61.7 of sinh and 2^-58.0 of
 # cosh, for float32 to 2^-34.3 and 2^-33.2.
@@ -82,11 +83,15 @@ def cosh(x: Value) -> Value:
 # Inverses: logarithms of 1 + t, with t as a pair
 
 
-def log_above_one(size: Value, t: Value, rest: Value) -> Value:
+def _log(size: Value, t: Value, rest: Value) -> Value:
     """log(1 + t + rest), or log(2 size) where that is all there is to it, above 2^60."""
     large = size > chosen(size, 2.0**60, 2.0**30)
-    k, whole, lost = split_above_one(select(large, size, t), select(large, 0.0, rest))
-    return log_sum(select(large, k + 1.0, k), whole + lost)
+    t, rest = select(large, size, t), select(large, 0.0, rest)
+    ln2 = select(large, size.like(LN2), 0.0)
+    if has_tables(size):
+        return log_above_one(t, rest) + ln2
+    k, whole, lost = split_above_one(t, rest)
+    return log_sum(k, whole + lost) + ln2
 
 
 @kernel
@@ -94,8 +99,8 @@ def asinh(x: Value) -> Value:
     """The inverse of sinh: log(1 + t), t = |x| + x^2 / (1 + sqrt(1 + x^2)), with the sign of x."""
     size = fabs(x)
     square = size * size
-    t, rest = quick_sum(size, square / (1.0 + sqrt(1.0 + square)))
-    y = log_above_one(size, t, rest)
+    t, rest = quick_sum(size, near_quotient(square, 1.0 + near_root(1.0 + square)))
+    y = _log(size, t, rest)
     y = select(size < chosen(x, 2.0**-28, 2.0**-13), size, y)
     return copysign(select(size < INF, y, size), x)
 
@@ -105,12 +110,12 @@ def acosh(x: Value) -> Value:
     """The inverse of cosh: log(1 + t), t = x - 1 + sqrt((x - 1) (x + 1)); NaN below 1."""
     above = x - 1.0
     square = fma(above, above, above + above)
-    root = sqrt(square)
+    root = near_root(square)
     # The root is accurate to the last bit, but its error counts where it is all of t.
     lost = fma(above, above, (above + above) - square)
-    correction = (fma(-root, root, square) + lost) * 0.5 / select(root > 0.0, root, 1.0)
+    correction = (fma(-root, root, square) + lost) * 0.5 * near_inverse(root)
     t, rest = quick_sum(root, above)
-    y = log_above_one(x, t, rest + correction)
+    y = _log(x, t, rest + correction)
     y = select(x < INF, y, x)
     return select(x < 1.0, NAN, select(x.equals(1.0), 0.0, y))
 
@@ -120,8 +125,14 @@ def atanh(x: Value) -> Value:
     """The inverse of tanh: log(1 + t) / 2, t = 2|x| / (1 - |x|), with the sign of x; NaN beyond 1."""
     size = fabs(x)
     double = size + size
-    t = quotient(double, x.like(1.0), -size)
-    k, whole, lost = split_above_one(t, x.like(0.0))
-    y = limits(1.0 + t, log_sum(k, whole + lost)) * 0.5
+    if has_tables(x):
+        below, lost = quick_sum(x.like(1.0), -size)
+        t = near_quotient(double, below)
+        y = log_above_one(t, fma(-t, lost, fma(-t, below, double)) * near_inverse(below)) * 0.5
+        y = select(size > 1.0, NAN, y)
+    else:
+        t = quotient(double, x.like(1.0), -size)
+        k, whole, lost = split_above_one(t, x.like(0.0))
+        y = limits(1.0 + t, log_sum(k, whole + lost)) * 0.5
     y = select(size < chosen(x, 2.0**-28, 2.0**-13), size, y)
     return copysign(select(size.equals(1.0), INF, y), x)

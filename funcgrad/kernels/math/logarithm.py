@@ -290,16 +290,23 @@ def split_above_one(x: Value, rest: Value) -> tuple[Value, Value, Value]:
     return k, mantissa - 1.0, lost
 
 
+def log_above_one(x: Value, rest: Value | None = None) -> Value:
+    """log(1 + x + rest) in float64, for x above -1 and a rest far below it."""
+    total = 1.0 + x
+    k, mantissa = exponent_and_mantissa(total)
+    inverse, start = tabulated(mantissa)
+    shrink = (mantissa.bits(I64) - total.bits(I64) + x.like(1.0).bits(I64)).bits(F64)
+    lost = x - (total - 1.0) if rest is None else (x - (total - 1.0)) + rest
+    # 1 counts beside x only below 2^60.
+    lost = select(x > 2.0**60, 0.0, lost * shrink)
+    return table_sum(k, fma(lost, inverse, fma(mantissa, inverse, -1.0)), start)
+
+
 @kernel
 def log1p(x: Value) -> Value:
     """log(1 + x)."""
     if x.element is F64:
-        total = 1.0 + x
-        k, mantissa = exponent_and_mantissa(total)
-        inverse, start = tabulated(mantissa)
-        shrink = (mantissa.bits(I64) - total.bits(I64) + x.like(1.0).bits(I64)).bits(F64)
-        lost = select(x > 2.0**60, 0.0, (x - (total - 1.0)) * shrink)
-        return copysign(table_sum(k, fma(lost, inverse, fma(mantissa, inverse, -1.0)), start), x)
+        return copysign(log_above_one(x), x)
     k, whole, lost = split_above_one(x, x.like(0.0))
     y = limits(1.0 + x, log_sum(k, whole + lost))
     return select(fabs(x) < format_of(x).least, x, y)

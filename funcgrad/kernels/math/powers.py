@@ -21,7 +21,7 @@ from funcgrad.kernels.assembly import (
 from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, chosen, exact_product, format_of, polynomial, quick_sum
 from funcgrad.kernels.math.exponential import RATIOS, clamped, power_of_sixteenths, power_of_two, scaled_exp2
 from funcgrad.kernels.math.logarithm import INVERSES, split, split_any
-from funcgrad.kernels.math.registers import ENTRIES, entry, exponent_and_mantissa, near_inverse
+from funcgrad.kernels.math.registers import ENTRIES, entry, exponent_and_mantissa, has_tables, near_inverse
 
 # 2 / log(2) as a pair; what multiplies s^3, s^5, ... in log2((1 + s) / (1 - s)) for s up to 1/32.5, to 2^-67 of it;
 # and log2 of the inverses of `logarithm.INVERSES` as pairs, the first of which have 40 bits after the point.
@@ -200,7 +200,7 @@ def pow(x: Value, y: Value) -> Value:
     if x.element is F32:
         return _pow_single(x, y)
     form = format_of(x)
-    if x.builder.module.avx512:
+    if has_tables(x):
         exponent, rest = product_with(y, *_log2_by_table(x))
         power = exp2_of_pair(exponent, rest)
         # The logarithm of what is not positive and finite is none.
@@ -224,7 +224,7 @@ def product_with(y: Value, high: Value, low: Value) -> Pair:
 def pow_anywhere(x: Value, y: Value) -> Value:
     """x^y in float64, for all numbers."""
     size = fabs(x)
-    high, low = _log2_by_table(size) if x.builder.module.avx512 else _log2_by_series(*split_any(size))
+    high, low = _log2_by_table(size) if has_tables(size) else _log2_by_series(*split_any(size))
     high = select(size < INF, high, size)
     high = select(size.equals(0.0), -INF, high)
     # y up to 2^100 says all; an infinite one would make NaN of 1.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from funcgrad.kernels.assembly import F64, I64, Value, constant_text, fma, looked_up, select
+from funcgrad.kernels.assembly import F64, I64, Value, constant_text, fma, looked_up, select, sqrt
 from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
 
 # Doubles in a register, and how many entries a table has.
@@ -24,6 +24,11 @@ _ROUNDING = "i32 4"
 def has_registers(x: Value) -> bool:
     """Whether the module is for AVX-512 and the value fills its registers."""
     return x.builder.module.avx512 and x.element.bits == F64.bits and x.width % LANES == 0
+
+
+def has_tables(x: Value) -> bool:
+    """Whether the module is for AVX-512 and the value in float64, so that a table is better than a longer series."""
+    return x.builder.module.avx512 and x.element is F64
 
 
 def _part(x: Value, start: int, count: int) -> Value:
@@ -182,10 +187,30 @@ def _approximation(x: Value, name: str) -> Value:
 
 def near_inverse(x: Value) -> Value:
     """1 / x to 2^-27 or better, of normal numbers with normal inverses; it is the same for one number and for many."""
-    if not (x.builder.module.avx512 and x.element is F64 and (x.width == 1 or x.width % LANES == 0)):
+    if not (has_tables(x) and (x.width == 1 or x.width % LANES == 0)):
         return 1.0 / x
     y = _first(rough_inverse(x.builder.splat(x, LANES))) if x.width == 1 else rough_inverse(x)
     return fma(y, fma(-x, y, 1.0), y)
+
+
+def near_quotient(x1: Value, x2: Value) -> Value:
+    """x1 / x2 to an ulp, of an x2 as `near_inverse` takes it; the same for one number and for many."""
+    inverse = near_inverse(x2)
+    if has_tables(x2):
+        y = x1 * inverse
+        return fma(fma(-x2, y, x1), inverse, y)
+    return x1 * inverse
+
+
+def near_root(x: Value) -> Value:
+    """The square root to an ulp, of positive normal numbers; it is the same for one number and for many."""
+    if not (has_tables(x) and (x.width == 1 or x.width % LANES == 0)):
+        return sqrt(x)
+    rough = _first(rough_inverse_root(x.builder.splat(x, LANES))) if x.width == 1 else rough_inverse_root(x)
+    y, half = x * rough, rough * 0.5
+    error = fma(-y, half, 0.5)
+    y, half = fma(y, error, y), fma(half, error, half)
+    return fma(fma(-y, y, x), half, y)
 
 
 def _first(x: Value) -> Value:
