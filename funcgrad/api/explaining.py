@@ -64,7 +64,9 @@ def _account(program: Program) -> list[str]:
     """What is to be said of one signature."""
     times = f"recorded in {1e3 * program.seconds.get('record', 0.0):.1f} ms"
     if program.failure:
-        return [f"evaluated by NumPy: {program.failure}", f"{times}, {program.calls} calls"]
+        often = "at each call" if program.watch is None else "once"
+        calls = f"{program.calls} call{'s' * (program.calls != 1)}"
+        return [f"evaluated by NumPy: {program.failure}", f"{times} {often}, {calls}"]
     if program.executable is None:
         return [f"{times}; to be compiled at the next call"]
     origin = "compiled" if program.executable.origin == "compiler" else "loaded from disk"

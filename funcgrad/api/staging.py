@@ -17,11 +17,12 @@ from funcgrad.api.volatile import random_states
 from funcgrad.api.watching import Watch, arrays_read
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
-from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
+from funcgrad.core.jaxpr import Equation, Jaxpr, recording_to_jaxpr
+from funcgrad.core.jaxpr import Literal as Constant
 from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import Source, caller, definition, read_source
-from funcgrad.core.tracing import Recording, Tracer
+from funcgrad.core.tracing import Recording, Tracer, held
 from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten, tree_unflatten
 from funcgrad.transforms.call import jit_p
 
@@ -32,6 +33,8 @@ _MANY_CHANGES = 5
 _MOST_SHORTCUTS = 4
 # Programs keep the objects alive that they were recorded with.
 _MOST_PROGRAMS = 256
+
+_BEYOND = "it computes Python integers beyond 64 bits"
 
 
 class RetracingWarning(UserWarning):
@@ -68,6 +71,8 @@ class _jit(Transformed[P, R]):
 
     def _general_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = Call(self, args, kwargs)
+        if compiling_is_off():
+            return _run_as_it_is(call)
         program = self._known_program(call)
         traced = any(isinstance(x, Tracer) for x in call.arrays)
         if program is None:
@@ -79,12 +84,11 @@ class _jit(Transformed[P, R]):
         if traced:
             ys = bind(jit_p, *program.constants, *call.arrays, jaxpr=program.jaxpr, name=program.name)
             return tree_unflatten(program.out_tree, fresh(ys, [*call.arrays, *program.constants]))
-        if program.executable is None and not program.failure and not compiling_is_off():
+        if program.executable is None and not program.failure:
             program.compile()
-        if not compiling_is_off():
-            shortcut = program.shortcut(args, kwargs, call.is_array)
-            if shortcut is not None and shortcut not in self._shortcuts:
-                self._shortcuts = (shortcut, *self._shortcuts[: _MOST_SHORTCUTS - 1])
+        shortcut = program.shortcut(args, kwargs, call.is_array)
+        if shortcut is not None and shortcut not in self._shortcuts:
+            self._shortcuts = (shortcut, *self._shortcuts[: _MOST_SHORTCUTS - 1])
         return tree_unflatten(program.out_tree, program.results(call.arrays))
 
     def _known_program(self, call: Call) -> Program | None:
@@ -99,16 +103,17 @@ class _jit(Transformed[P, R]):
         try:
             program = self._keep(call, recording, outs, out_tree)
             values = [recording.lower(y)[0] for y in outs]
+            if any(type(y) is int and not _fits(y) for y in values):
+                program.failure = _BEYOND
         finally:
             recording.close()
         result = tree_unflatten(out_tree, fresh(values, [*call.arrays, *program.constants]))
         del recording, outs, values
         program.seconds["record"] = time.perf_counter() - start
-        program.calls = 1
-        if not compiling_is_off():
-            program.find_known()
-            if self.compile == "now" and self._programs.get(call.key) is program:
-                program.compile()
+        program.calls += 1
+        program.find_known()
+        if self.compile == "now" and self._programs.get(call.key) is program and not program.failure:
+            program.compile()
         return result
 
     def _record_nested(self, call: Call) -> Program:
@@ -170,9 +175,13 @@ class _jit(Transformed[P, R]):
         elif not any(isinstance(value, Tracer) for value in constants):
             if len(self._programs) >= _MOST_PROGRAMS:
                 del self._programs[next(iter(self._programs))]
+            if any(_is_beyond(eqn) for eqn in jaxpr.equations):
+                program.failure = _BEYOND
             self._programs[call.key] = program
             program.watch = Watch(call.look_around(), arrays_read(call, closed, constants))
             return program
+        if call.key in self._uncompiled:
+            program.calls = self._uncompiled[call.key].calls
         self._uncompiled[call.key] = program
         return program
 
@@ -225,6 +234,22 @@ class _jit(Transformed[P, R]):
         # Where the branch is, not where the call is: the line to be changed.
         file, line = (source.file, source.line) if source else ("<unknown>", 1)
         warnings.warn_explicit(RetracingWarning(text), RetracingWarning, file, line)
+
+
+def _run_as_it_is(call: Call) -> Any:
+    """The function's own result, in arrays of its own."""
+    outs, out_tree = flatten_results(call.run(call.function, call.arrays))
+    return tree_unflatten(out_tree, fresh(list(map(held, outs)), call.arrays))
+
+
+def _fits(x: int) -> bool:
+    return -(2**63) <= x < 2**64
+
+
+def _is_beyond(eqn: Equation) -> bool:
+    """Whether an equation computes an integer of one that is beyond 64 bits, as Python's integers may be."""
+    wide = any(isinstance(x, Constant) and type(x.value) is int and not _fits(x.value) for x in eqn.inputs)
+    return wide and any(v.aval.dtype.kind in "iu" for v in eqn.outputs)
 
 
 def _pass_on_guards(recording: Recording, arrays: Sequence[Any]) -> None:
@@ -282,8 +307,14 @@ def jit(
 
     The first call records with the values at hand and returns NumPy's own result; the second compiles. A signature
     is made of the arguments' trees, shapes, dtypes and weak types, and of the static arguments' values. A function
-    that reads values in Python (`if x > 0`) still gives right answers: it is recorded anew at each call, with one
-    warning.
+    that reads values in Python (`if x > 0`), draws random numbers or looks at a clock still gives right answers: it is
+    recorded anew at each call, with one warning.
+
+    What the function uses besides its arguments is seen when it changes: variables, attributes of objects, classes and
+    modules, elements of containers, which lead to a new recording, and elements of arrays. Arrays that are operands are
+    passed by reference; those that Python or NumPy reads elements of first (`float(c[0])`, `c.sum()`) are compared
+    with a copy at each call, unless nobody can write to them (`c.setflags(write=False)`). Files and the state of
+    objects of other languages are read once. Python's integers have 64 bits in compiled code.
 
     Args:
         f: Any function of trees of arrays; strings, functions and bools among its leaves are static by themselves.

@@ -250,7 +250,7 @@ def at(ufunc: Any, a: Any, indices: Any, *operands: Any) -> None:
         TracedConversionError: a traced value would be written to a plain array.
     """
     if type(a) is Tracer:
-        update(a, operated(a, indices, ufunc, *operands))
+        update(a, operated(a, indices, ufunc, *operands, casting="unsafe"))
         return
     for x in (held(indices), *map(held, operands)):
         if type(x) is Tracer:

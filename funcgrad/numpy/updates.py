@@ -93,34 +93,35 @@ def _joined(shape: tuple[int, ...]) -> str:
 # Operations ----------------------------------------------------------------------------------------------------------
 
 
-def operated(x: Any, index: Any, ufunc: Any, *operands: Any, unique: bool = False) -> Any:
+def operated(x: Any, index: Any, ufunc: Any, *operands: Any, unique: bool = False, casting: Any = "same_kind") -> Any:
     """x with a function applied to the elements at an index, once for each time that an index is repeated.
 
-    It is `ufunc.at`, with NumPy's rule that a result is cast to x's dtype if that is of the same kind.
+    It is `ufunc.at`, but for the rule that a result is cast to x's dtype only if that is of the same kind.
 
     Args:
         ufunc: A NumPy ufunc, or any elementwise function.
         operands: The second operand, if it has one.
         unique: Whether no index is repeated.
+        casting: "unsafe" casts to x's dtype from any other, as `ufunc.at`.
     """
     selection = select(x, index)
     shape = selection.result_shape()
     operands = tuple(_fitting(_operand(v, x.dtype), shape, bool(selection.arrays)) for v in operands)
     rule = _SCATTERS.get(ufunc)
     target = reshape(x, selection.shape)
-    if rule is not None:
-        v = _same_kind(operands[0], x.dtype, ufunc)
+    if rule is not None and (casting == "same_kind" or np.can_cast(operands[0].dtype, x.dtype, "same_kind")):
+        v = _cast(operands[0], x.dtype, casting)
         return reshape(rule(target, v, selection.static, *selection.arrays), x.shape)
     if not unique and not _is_unique(selection):
-        return reshape(_in_rounds(target, selection, ufunc, operands), x.shape)
-    v = _same_kind(ufunc(read(x, selection), *operands), x.dtype, ufunc)
+        return reshape(_in_rounds(target, selection, ufunc, operands, casting), x.shape)
+    v = _cast(ufunc(read(x, selection), *operands), x.dtype, casting)
     return reshape(scattering.scatter_set(target, v, selection.static, *selection.arrays), x.shape)
 
 
 def _operand(v: Any, dtype: Any) -> Any:
     if type(v) in (int, float, complex):  # a number of Python's takes part in the array's dtype
         return np.asarray(v).astype(np.result_type(dtype, v))
-    return held(v) if isinstance(v, (Tracer, np.ndarray, np.generic, bool)) else as_array(v)
+    return held(v) if isinstance(v, (Tracer, np.ndarray, np.generic)) else as_array(v)
 
 
 _SCATTERS: dict[Any, Operation] = {
@@ -131,11 +132,11 @@ _SCATTERS: dict[Any, Operation] = {
 }
 
 
-def _same_kind(y: Any, dtype: Any, ufunc: Any) -> Any:
-    """y in a dtype of the same kind; else NumPy's error for the ufunc's output."""
+def _cast(y: Any, dtype: Any, casting: Any) -> Any:
+    """y in a dtype, if the casting allows it; else NumPy's error for the ufunc's output."""
     y_dtype = np.result_type(dtype, y) if type(y) in (int, float, complex) else y.dtype
-    if y_dtype != dtype and not np.can_cast(y_dtype, dtype, "same_kind"):
-        np.positive(np.empty(0, y_dtype), out=np.empty(0, dtype), casting="same_kind")
+    if y_dtype != dtype and not np.can_cast(y_dtype, dtype, casting):
+        np.positive(np.empty(0, y_dtype), out=np.empty(0, dtype), casting=casting)
     return cast(y, dtype)
 
 
@@ -160,7 +161,7 @@ def _places(selection: Selection) -> Any:
     return np.arange(np.prod(selection.shape, dtype=np.intp)).reshape(selection.shape)[selection.static.fill(arrays)]
 
 
-def _in_rounds(x: Any, selection: Selection, ufunc: Any, operands: tuple[Any, ...]) -> Any:
+def _in_rounds(x: Any, selection: Selection, ufunc: Any, operands: tuple[Any, ...], casting: Any) -> Any:
     """The operation for repeated indices: all elements' first occurrences, then their second ones, and so on."""
     places = _places(selection).ravel()
     order = np.argsort(places, kind="stable")
@@ -171,7 +172,7 @@ def _in_rounds(x: Any, selection: Selection, ufunc: Any, operands: tuple[Any, ..
     for number in range(rounds.max() + 1):
         now = np.flatnonzero(rounds == number)
         y = ufunc(flat[places[now]], *[v[now] for v in operands])
-        flat = scattering.scatter_set(flat, _same_kind(y, x.dtype, ufunc), Index((ARRAY,)), places[now])
+        flat = scattering.scatter_set(flat, _cast(y, x.dtype, casting), Index((ARRAY,)), places[now])
     return reshape(flat, x.shape)
 
 

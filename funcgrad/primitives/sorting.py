@@ -135,7 +135,7 @@ def _partition_tangent(x_dot: Any, y: Any, x: Any, axis: int, kth: tuple[int, ..
 
 partition_p: Primitive = nonlinear(
     "partition",
-    implementation=lambda x, axis, kth: np.partition(x, kth, axis),
+    implementation=lambda x, axis, kth: np.partition(x, np.array(kth, np.intp), axis),
     abstract=lambda x, axis, kth: ShapedArray(x.shape, x.dtype),
     tangents=(_partition_tangent,),
     batch=_batch(lambda: partition_p),
@@ -154,7 +154,7 @@ def partition(x: Any, kth: tuple[int, ...], axis: int) -> Any:
 
 argpartition_p: Primitive = nondifferentiable(
     "argpartition",
-    implementation=lambda x, axis, kth: np.argpartition(x, kth, axis),
+    implementation=lambda x, axis, kth: np.argpartition(x, np.array(kth, np.intp), axis),
     abstract=lambda x, axis, kth: ShapedArray(x.shape, np.intp),
     batch=_batch(lambda: argpartition_p),
 )

@@ -593,3 +593,52 @@ def test_captured_arrays_that_numpy_computes_with_are_seen_when_their_elements_c
         np.testing.assert_array_equal(derived(X), X + G * 2)
         np.testing.assert_array_equal(summed(X), X * G.sum())
         np.testing.assert_array_equal(direct(X), X * G)
+
+
+# Without jit
+
+
+def test_disabled_jit_runs_the_function_itself() -> None:
+    seen: list[Any] = []
+
+    @fg.jit
+    def f(x: Any, flag: Any = True) -> Any:
+        y = np.sin(x) if flag and x[0] >= 0 else x  # a branch, without warning
+        seen.append(type(y))
+        return {"y": y, "x": x, "number": 3}
+
+    with fg.disable_jit():
+        for _ in range(2):
+            result = f(X)
+        np.testing.assert_array_equal(result["y"], np.sin(X))
+        assert result["number"] == 3
+        assert result["x"] is not X
+        np.testing.assert_allclose(fg.grad(lambda x: np.sum(f(x)["y"]))(X), np.cos(X))
+    assert seen[:2] == [np.ndarray, np.ndarray]
+    assert len(seen) == 3
+    assert "not called yet" in repr(f.explain())
+
+
+def test_function_recorded_at_each_call_says_how_often() -> None:
+    g = fg.jit(branching)
+    with pytest.warns(fg.RetracingWarning):
+        g(X)
+    assert "at each call, 1 call\n" in f"{g.explain()!r}\n"
+    g(X)
+    g(-X)
+    assert "at each call, 3 calls" in repr(g.explain())
+
+
+@pytest.mark.parametrize("f", [lambda n: n * 2**70, lambda n: n * n, lambda n: [n, n * 2**70 - n * 2**70 + n]])
+def test_integers_of_python_stay_exact_beyond_64_bits(f: Any) -> None:
+    g = fg.jit(f)
+    for n in (2**40, 2**40, 2**40 + 1):
+        assert g(n) == f(n)
+    assert "beyond 64 bits" in repr(g.explain())
+
+
+def test_integers_of_python_beyond_64_bits_beside_floats_are_compiled() -> None:
+    g = fg.jit(lambda x, n: (x * 2**70, x < 2**70, n + x))
+    for _ in range(3):
+        for y, expected in zip(g(X, 2**65), (X * 2**70, X < 2**70, X + 2**65), strict=True):
+            np.testing.assert_array_equal(y, expected)

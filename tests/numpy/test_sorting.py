@@ -95,3 +95,10 @@ def test_sorting_bad_call_raises_as_numpy(call: Any) -> None:
     with pytest.raises(expected.type) as actual:
         funcgrad.vjp(call, x)
     assert str(actual.value) == str(expected.value)
+
+
+def test_partition_of_nothing_is_nothing() -> None:
+    for shape, axis in [((0,), 0), ((0, 3), 0), ((0, 3), 1), ((2, 0), 1)]:
+        for kth in (0, np.array([], int)):
+            assert_values(lambda x: np.partition(x, kth, axis), np.ones(shape))
+            assert_values(lambda x: np.argpartition(x, kth, axis), np.ones(shape))

@@ -275,3 +275,19 @@ def test_refused_call_raises_as_numpy(name: str) -> None:
     with pytest.raises(type(expected.value)) as actual:
         funcgrad.jit(f)(V)
     assert str(actual.value).split(" 'add' ")[-1][:30] == str(expected.value).split(" 'add' ")[-1][:30]
+
+
+@pytest.mark.parametrize("dtype", [int, np.int8, bool, np.float32])
+@pytest.mark.parametrize("value", [1.5, -1.5, True, np.float64(2.7), np.array([1.25, -3.5, 0.5])])
+def test_at_casts_to_the_dtype_of_the_array_from_any_other(dtype: Any, value: Any) -> None:
+    def f(x: Any) -> Any:
+        y = x.copy()
+        np.add.at(y, [0, 2, 0], value)
+        return y
+
+    x = np.array([5, -1, 1]).astype(dtype)
+    jitted = funcgrad.jit(f)
+    for _ in range(3):
+        result = jitted(x)
+        np.testing.assert_array_equal(result, f(x))
+        assert result.dtype == dtype
