@@ -9,6 +9,7 @@ import numpy as np
 
 from funcgrad.control.checkpoint import checkpoint_p
 from funcgrad.control.checkpointed_while import checkpointed_while_p, while_equations
+from funcgrad.control.cond_rows import cond_rows_p, rows_equations
 from funcgrad.control.custom import custom_p
 from funcgrad.control.custom_batching import custom_vmap_p
 from funcgrad.control.linear_solve import linear_solve_p
@@ -116,6 +117,7 @@ class _Rebuild:
 _CALLS: dict[Primitive, Callable[[dict[str, Any]], Jaxpr | None]] = {
     **dict.fromkeys((jit_p, custom_p, custom_vmap_p, checkpoint_p), lambda params: params["jaxpr"]),
     linear_solve_p: lambda params: params["system"].solve,
+    cond_rows_p: rows_equations,
     checkpointed_while_p: while_equations,
     steps_p: steps_equations,
     steps_transpose_p: transpose_equations,

@@ -4,7 +4,7 @@ Where derivatives are wanted and the index has a value, the branch taken dissolv
 branch is split into what is known without tangents and what is linear in them; the residuals of all branches share
 places by their types, and a branch leaves zeros where it has none.
 
-In a batch whose rows choose differently all branches are computed, and each row selects.
+In a batch whose rows choose differently the branches that any row chooses are computed, and each row selects.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from funcgrad.control.cond_rows import Branches, choose_by_row, joined
 from funcgrad.control.derived import (
     Closed,
     active_outputs,
@@ -31,13 +32,9 @@ from funcgrad.control.splitting import spread
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive, bind
-from funcgrad.primitives.comparison import greater_equal
-from funcgrad.primitives.masking import select
-from funcgrad.primitives.structural import broadcast_p, reshape
+from funcgrad.primitives.structural import broadcast_p
 from funcgrad.transforms.evaluate import evaluate, record_abstract
 from funcgrad.transforms.transpose import tangent_aval
-
-Branches = tuple[Jaxpr, ...]
 
 
 def _cond_implementation(index: Any, *xs: Any, branches: Branches) -> tuple[Any, ...]:
@@ -47,18 +44,6 @@ def _cond_implementation(index: Any, *xs: Any, branches: Branches) -> tuple[Any,
 
 def _cond_abstract(index: ShapedArray, *xs: ShapedArray, branches: Branches) -> tuple[ShapedArray, ...]:
     return tuple([ShapedArray(x.shape, x.dtype) for x in branches[0].out_avals])
-
-
-def _joined(parts: Sequence[Closed]) -> tuple[Branches, list[Any]]:
-    """Branches that take the constants of all of them in front, and these."""
-    values = [value for part in parts for value in part.values]
-    branches = []
-    for i, (jaxpr, own) in enumerate(parts):
-        before = [Var(get_aval(value)) for part in parts[:i] for value in part.values]
-        after = [Var(get_aval(value)) for part in parts[i + 1 :] for value in part.values]
-        inputs = [*before, *jaxpr.inputs[: len(own)], *after, *jaxpr.inputs[len(own) :]]
-        branches.append(Jaxpr(inputs, (), jaxpr.equations, jaxpr.outputs))
-    return tuple(branches), values
 
 
 # The two parts of each branch -----------------------------------------------------------------------------------------
@@ -124,8 +109,8 @@ def _split(branches: Branches, active: tuple[bool, ...]) -> _Split:
         avals = [*map(get_aval, arrays), *branches[0].in_avals, *places]
         inputs = [named.get(key) or Var(aval) for key, aval in zip(keys, avals, strict=True)]
         tangent.append(Jaxpr([*inputs, *part.tangent.inputs], (), part.tangent.equations, part.tangent.outputs))
-    joined, values = _joined(known)
-    return _Split(joined, values, tuple(tangent), arrays, wanted, sizes)
+    all_known, values = joined(known)
+    return _Split(all_known, values, tuple(tangent), arrays, wanted, sizes)
 
 
 def _with_places(known: Jaxpr, residuals: Sequence[Atom | None], avals: Sequence[ShapedArray]) -> Jaxpr:
@@ -156,7 +141,7 @@ def _transposed(split: _Split, given: tuple[bool, ...]) -> tuple[Branches, list[
         avals = [*branch.in_avals[:count], *[tangent_aval(v.aval) for v in picked(branch.outputs, given)]]
         return closed(record_abstract("transpose", function, avals))
 
-    return derived(split.tangent[0], ("transposed", given), lambda _: _joined(list(map(transposed, split.tangent))))
+    return derived(split.tangent[0], ("transposed", given), lambda _: joined(list(map(transposed, split.tangent))))
 
 
 def _pull(
@@ -236,25 +221,14 @@ def _cond_batch(
     branches: Branches = params["branches"]
     in_dims = tuple(None if dim is None else 0 for dim in row_dims)
     rows = [x if dim is None else in_front(x, dim, size) for x, dim in zip(operands, row_dims, strict=True)]
+    if index_dim is not None:
+        ys = choose_by_row(index, rows, in_dims, branches)
+        return ys, [0] * len(ys)
     found = [batched_jaxpr(branch, size, in_dims, ())[1] for branch in branches]
-    forced = tuple(
-        index_dim is not None or any(dim is not None for dim in column) for column in zip(*found, strict=True)
-    )
-    batched, values = _joined([batched_jaxpr(branch, size, in_dims, forced)[0] for branch in branches])
-    if index_dim is None:
-        ys = bind(cond_p, index, *values, *rows, branches=batched)
-        return ys, [0 if yes else None for yes in forced]
-    results = [evaluate(branch, [*values, *rows]) for branch in batched]
-    ys = results[0]
-    for i, others in enumerate(results[1:], 1):
-        chosen = greater_equal(index, i)
-        ys = [select(_beside(chosen, y), other, y) for y, other in zip(ys, others, strict=True)]
-    return ys, [0] * len(ys)
-
-
-def _beside(chosen: Any, y: Any) -> Any:
-    """A truth value for each row in the rank of an array of rows."""
-    return reshape(chosen, (len(chosen), *(1,) * (len(get_aval(y).shape) - 1)))
+    forced = tuple(any(dim is not None for dim in column) for column in zip(*found, strict=True))
+    batched, values = joined([batched_jaxpr(branch, size, in_dims, forced)[0] for branch in branches])
+    ys = bind(cond_p, index, *values, *rows, branches=batched)
+    return ys, [0 if yes else None for yes in forced]
 
 
 _cond_equation = derivative_equation("cond")

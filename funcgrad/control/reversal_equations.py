@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 
 from funcgrad.control.cond import cond
+from funcgrad.control.constants import without_constants
 from funcgrad.control.derived import Closed, closed, derived, picked, settled
 from funcgrad.control.reversal import Operands, Params, advancing, backward_step, by_kind
 from funcgrad.control.scan import scan
 from funcgrad.control.splitting import grouped, split_body, spread
 from funcgrad.control.while_loop import while_loop
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, Var
+from funcgrad.core.jaxpr import Jaxpr
 from funcgrad.primitives.arithmetic import add, floor_divide, maximum, minimum, multiply, subtract
 from funcgrad.primitives.comparison import equal, less
 from funcgrad.primitives.index import ARRAY, Index
 from funcgrad.primitives.indexing import gather
 from funcgrad.primitives.masking import select
 from funcgrad.primitives.scattering import scatter_set
-from funcgrad.primitives.shaping import concatenate, slice_axis, stack_p
-from funcgrad.primitives.structural import broadcast_p, broadcast_to, cast, reshape, reshape_p
+from funcgrad.primitives.shaping import concatenate, slice_axis
+from funcgrad.primitives.structural import broadcast_to, cast, reshape
 from funcgrad.transforms.evaluate import evaluate, record_abstract
 from funcgrad.transforms.transpose import tangent_aval
 
@@ -74,31 +75,7 @@ def _recorded(
     # The same body in another object: what is derived of a jaxpr is not to keep it alive.
     same = {**params, "jaxpr": Jaxpr(jaxpr.inputs, jaxpr.constants, jaxpr.equations, jaxpr.outputs)}
     avals = [*count, *positions, *consts, *carry, *rows, *slots, *ct_avals]
-    return _without_constants(record_abstract("steps", lambda *args: function(by_kind(args, same), same), avals))
-
-
-# Constants of up to so many different elements are written element by element.
-_MOST_LITERALS = 64
-
-
-def _without_constants(jaxpr: Jaxpr) -> Jaxpr | None:
-    """The jaxpr with equations that make its constants; None where these are large."""
-    equations: list[Equation] = []
-    for v, value in jaxpr.constants:
-        elements = [Literal(x) for x in value.ravel()]
-        if value.size and _is_uniform(value):
-            equations.append(Equation(broadcast_p, elements[:1], [v], {"shape": value.shape}))
-        elif value.size > _MOST_LITERALS:
-            return None
-        else:
-            row = Var(ShapedArray((value.size,), value.dtype))
-            equations.append(Equation(stack_p, elements, [row], {"axis": 0}))
-            equations.append(Equation(reshape_p, [row], [v], {"shape": value.shape}))
-    return Jaxpr(jaxpr.inputs, (), [*equations, *jaxpr.equations], jaxpr.outputs)
-
-
-def _is_uniform(x: Any) -> bool:
-    return x.tobytes() == x.ravel()[:1].tobytes() * x.size
+    return without_constants(record_abstract("steps", lambda *args: function(by_kind(args, same), same), avals))
 
 
 def _row(x: Any, i: Any) -> Any:
