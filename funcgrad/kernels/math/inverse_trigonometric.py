@@ -1,15 +1,13 @@
-"""asin, acos, atan and atan2: an odd polynomial v + v z p(z), z = v^2, added to a multiple of pi/2.
-
-float32 goes through float64, with fewer terms.
-"""
+"""asin, acos, atan and atan2: an odd polynomial v + v z p(z), z = v^2, added to a multiple of pi/2."""
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import BOOL, F32, F64, I64, Value, copysign, fabs, kernel, select, sqrt
-from funcgrad.kernels.math.arithmetic import horner, polynomial, quick_sum
+from funcgrad.kernels.assembly import BOOL, F32, Value, copysign, fabs, fma, kernel, select, sqrt
+from funcgrad.kernels.math.arithmetic import chosen, format_of, horner, polynomial, quick_sum
 
 PI, PI_REST = 3.141592653589793, 1.2246467991473532e-16
-HALF_PI, HALF_PI_REST = PI / 2, PI_REST / 2
+HALF_PI = PI / 2
+PI_SINGLE, PI_REST_SINGLE = 3.1415927410125732, -8.742277657347586e-08
 
 # (asin(v) - v) / v^3 in powers of v^2 up to 1/4: asin to 2^-55.9, for float32 to 2^-27.6.
 ASIN = (
@@ -63,41 +61,42 @@ ATAN_F32 = (
 )
 
 
+def _rest_of_pi(x: Value) -> float:
+    """What pi, as numbers of a type have it, lacks, beside it."""
+    return PI_REST_SINGLE / PI_SINGLE if x.element is F32 else PI_REST / PI
+
+
 def _from_offset(offset: Value, v: Value, tail: Value) -> Value:
     """offset + v + tail, where the offset stands for a multiple of pi/2 up to pi, or 0 where v may be larger."""
     total, lost = quick_sum(offset, v)
-    return total + (lost + (offset * (PI_REST / PI) + tail))
+    return total + (lost + fma(offset, _rest_of_pi(v), tail))
 
 
 @kernel
 def asin(x: Value) -> Value:
     """The inverse sine; NaN outside [-1, 1]. Above 1/2, pi/2 - 2 asin(sqrt((1 - x) / 2))."""
-    wide = x.convert(F64)
-    size = fabs(wide)
+    size = fabs(x)
     large = size > 0.5
-    z = select(large, 0.5 - 0.5 * size, size * size)
+    z = select(large, fma(size, -0.5, 0.5), size * size)
     v = select(large, -2.0 * sqrt(z), size)
-    tail = v * z * polynomial(z, ASIN_F32 if x.element is F32 else ASIN)
-    y = _from_offset(select(large, v.like(HALF_PI), 0.0), v, tail)
-    return copysign(y, wide).convert(x.element)
+    tail = v * z * polynomial(z, chosen(x, ASIN, ASIN_F32))
+    return copysign(_from_offset(select(large, v.like(HALF_PI), 0.0), v, tail), x)
 
 
 @kernel
 def acos(x: Value) -> Value:
     """The inverse cosine; NaN outside [-1, 1]. Of |x| above 1/2, 2 asin(sqrt((1 - |x|) / 2)), or pi less that."""
-    wide = x.convert(F64)
-    size = fabs(wide)
+    size = fabs(x)
     large = size > 0.5
-    negative = wide < 0.0
-    z = select(large, 0.5 - 0.5 * size, size * size)
+    negative = x < 0.0
+    z = select(large, fma(size, -0.5, 0.5), size * size)
     twice = 2.0 * sqrt(z)
-    v = select(large, select(negative, -twice, twice), -wide)
-    tail = v * z * polynomial(z, ASIN_F32 if x.element is F32 else ASIN)
-    offset = select(large, select(negative, v.like(PI), 0.0), HALF_PI)
-    return _from_offset(offset, v, tail).convert(x.element)
+    v = select(large, select(negative, -twice, twice), -x)
+    tail = v * z * polynomial(z, chosen(x, ASIN, ASIN_F32))
+    return _from_offset(select(large, select(negative, v.like(PI), 0.0), HALF_PI), v, tail)
 
 
-def _arc(size: Value, other: Value, negative: Value, single: bool) -> Value:
+def _arc(size: Value, other: Value, negative: Value) -> Value:
     """The angle from 0 to pi of a point `size` above the axis and `other` along it, to the left if negative."""
     steep = size > other
     v = select(steep, other, size) / select(steep, size, other)
@@ -105,7 +104,8 @@ def _arc(size: Value, other: Value, negative: Value, single: bool) -> Value:
     z = v * v
     v = select(steep ^ negative, -v, v)
     # Even and odd powers cancel near 1: the largest terms by Horner's rule.
-    p = polynomial(z, ATAN_F32) if single else horner(z, [*ATAN[:6], polynomial(z, ATAN[6:])])
+    first, coefficients = chosen(v, (6, ATAN), (3, ATAN_F32))
+    p = horner(z, [*coefficients[:first], polynomial(z, coefficients[first:])])
     tail = v * z * p
     return _from_offset(select(steep, HALF_PI, select(negative, v.like(PI), 0.0)), v, tail)
 
@@ -113,14 +113,10 @@ def _arc(size: Value, other: Value, negative: Value, single: bool) -> Value:
 @kernel
 def atan(x: Value) -> Value:
     """The inverse tangent."""
-    wide = x.convert(F64)
-    y = _arc(fabs(wide), wide.like(1.0), wide.builder.constant(False, BOOL, wide.width), x.element is F32)
-    return copysign(y, wide).convert(x.element)
+    return copysign(_arc(fabs(x), x.like(1.0), x.builder.constant(False, BOOL, x.width)), x)
 
 
 @kernel
 def atan2(y: Value, x: Value) -> Value:
     """The angle of the point (x, y), from -pi to pi, with C99's values at zeros and infinities (annex F)."""
-    wide, other = y.convert(F64), x.convert(F64)
-    angle = _arc(fabs(wide), fabs(other), other.bits(I64) < 0, y.element is F32)
-    return copysign(angle, wide).convert(y.element)
+    return copysign(_arc(fabs(y), fabs(x), x.bits(format_of(x).integer) < 0), y)

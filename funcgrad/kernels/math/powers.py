@@ -110,6 +110,17 @@ EXP2_SHORT = (
     0.000154613677423396,
     1.3359512122884454e-05,
 )
+# The same where a table leaves f from -1/32 to 1/16, to 2^-39.9, and |f| <= 1/32, to 2^-37.5.
+LOG2_OF_REST = (
+    1.442695040889867,
+    -0.721347520293074,
+    0.4808983349891447,
+    -0.36067427249408823,
+    0.2885672109557923,
+    -0.24025455238396032,
+    0.18780927490518948,
+)
+EXP2_OF_REST_SHORT = (0.693147180397163, 0.2402265065280602, 0.05550542632028708, 0.009619115578450948)
 
 # (1 + f)^(-1/3) for sqrt(1/2) <= 1 + f <= sqrt(2), to 2^-20.1, and to 2^-12.0 for float32.
 INVERSE_CBRT_F64 = (
@@ -254,6 +265,11 @@ def pow_single_anywhere(x: Value, y: Value) -> Value:
 
 def log2_short(x: Value) -> Value:
     """log2 of a positive float64 to 2^-35 of it."""
+    if has_tables(x):
+        k, mantissa = exponent_and_mantissa(x)
+        index = (mantissa.bits(U64) >> 48).bits(I64)
+        f = fma(mantissa, entry("fg_inverses", INVERSES, index), -1.0)
+        return fma(f, polynomial(f, LOG2_OF_REST), k + entry("fg_log2s", LOG2S, index))
     k, mantissa = split(x)
     f = mantissa - 1.0
     return fma(f, polynomial(f, LOG2_SHORT), k)
@@ -262,11 +278,16 @@ def log2_short(x: Value) -> Value:
 def exp2_short(x: Value) -> Value:
     """2^x to 2^-32 of it, for a float64 where that is normal."""
     form = format_of(x)
-    rounder = form.rounder + form.bias
-    shifted = x + rounder
+    if has_tables(x):
+        rounder = form.rounder / ENTRIES
+        shifted = x + rounder
+        scale, coefficients = power_of_sixteenths(shifted), EXP2_OF_REST_SHORT
+    else:
+        rounder = form.rounder + form.bias
+        shifted = x + rounder
+        scale, coefficients = power_of_two(shifted), EXP2_SHORT
     f = x - (shifted - rounder)
-    scale = power_of_two(shifted)
-    return fma(scale * f, polynomial(f, EXP2_SHORT), scale)
+    return fma(scale * f, polynomial(f, coefficients), scale)
 
 
 # Roots
