@@ -10,6 +10,8 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 from hypothesis import strategies as st
 
+from funcgrad.testing.flat import is_inexact
+
 FLOATS = (np.float64, np.float32)
 ALL = (np.float64, np.float32, np.complex128, np.complex64)
 
@@ -76,3 +78,22 @@ def broadcasting(
     """`count` arrays whose shapes broadcast together."""
     shapes = hnp.mutually_broadcastable_shapes(num_shapes=count, max_dims=3, max_side=3)
     return shapes.flatmap(lambda s: st.tuples(*[arrays(dtype, shape, low, high) for shape in s.input_shapes]))
+
+
+def outputs(f: Callable[..., Any], args: Any) -> list[Any]:
+    """A row's results as a list, also where there is only one."""
+    y = f(*args)
+    return list(y) if isinstance(y, (tuple, list)) else [y]
+
+
+def flat(row: Spec, args: Any) -> tuple[Callable[..., list[Any]], list[Any]]:
+    """The row's function of its inexact arguments alone, as the loops want it, and those arguments."""
+    positions = [i for i, x in enumerate(args) if is_inexact(x)]
+
+    def f(*xs: Any) -> list[Any]:
+        full = list(args)
+        for i, x in zip(positions, xs, strict=True):
+            full[i] = x
+        return outputs(row.function, full)
+
+    return f, [args[i] for i in positions]

@@ -6,8 +6,10 @@ import random
 
 import pytest
 
-from tests.mutation import Mutant, all_mutants, declared_primitives, noticed, rules_of
-from tests.mutation_explained import EXPLAINED
+from tests.mutation.changes import Mutant
+from tests.mutation.explained import EXPLAINED
+from tests.mutation.noticing import noticed
+from tests.mutation.rules import all_mutants, declared_primitives, rules_of
 
 MUTANTS = all_mutants()
 SAMPLE = random.Random(1).sample([mutant for mutant in MUTANTS if mutant.name not in EXPLAINED], 30)

@@ -45,6 +45,7 @@ class _Custom:
     """A function with a derivative rule."""
 
     construct: str
+    _symbolic = False
 
     def __init__(self, function: Callable[..., Any], nondiff_argnums: Any = (), nondiff_argnames: Any = ()) -> None:
         if not callable(function):
@@ -54,6 +55,16 @@ class _Custom:
         functools.update_wrapper(self, function, updated=())
         self._nondiff = _positions(self, nondiff_argnums, nondiff_argnames)
         self._checked = False
+
+    @property
+    def rules(self) -> tuple[Any, ...]:
+        """The functions that its rule was given as; None for those that were not given."""
+        return self._rules()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the rule gets arrays for all arguments, and for zeros, too."""
+        return not self._nondiff and not self._symbolic
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)

@@ -193,7 +193,7 @@ def _explain(examined: Examined, call: Callable[..., Any], name: str, paths: Seq
 
 
 def _own(examined: Examined, found: Step) -> Step | None:
-    """Of a part of a derivative that no rule owns, in a loop or under vmap, the user's operation to which it belongs."""
+    """Of a part of a derivative that no rule owns, in a loop or under vmap, the user's operation that it belongs to."""
     if (found.within is None and found.rule is not None) or (found.rule is None and operand_texts(found) is not None):
         return None
     named = [

@@ -14,6 +14,8 @@ from funcgrad.testing.laws import check_laws
 from funcgrad.testing.reproducing import reproducer
 
 _SEEDS = 2**16 - 1
+_EXAMPLES = 25
+_HYPOTHESIS_EXAMPLES = 100
 # All but the search for arguments that may be others: it takes long, and every law fails on most arguments.
 _PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate, hypothesis.Phase.shrink)
 
@@ -40,7 +42,8 @@ def derivative_laws(
         laws: Which of "purity", "differences", "linearity", "adjoint", "chain", "symmetry", "vmap", "jit",
             "linearize", "complex"; all of them if None.
         order: Of derivatives; 2 if pytest's option --derivative-order does not say otherwise.
-        settings: hypothesis's, as `hypothesis.settings(max_examples=20)`; without a deadline if None.
+        settings: hypothesis's, as `hypothesis.settings(max_examples=20)`. If None, those of its profile, without a
+            deadline; 25 examples, if the profile leaves it at hypothesis's own number.
         kwargs: Strategies of keyword arguments.
 
     Returns:
@@ -54,7 +57,7 @@ def derivative_laws(
     """
     asked = None if laws is None else list(laws)
 
-    @(settings or hypothesis.settings(deadline=None, max_examples=25, phases=_PHASES, report_multiple_bugs=False))
+    @(settings or _settings())
     @hypothesis.given(args=st.tuples(*strategies), keywords=st.fixed_dictionaries(kwargs), seed=st.integers(0, _SEEDS))
     def test(args: tuple[Any, ...], keywords: dict[str, Any], seed: int) -> None:
         __tracebackhide__ = True
@@ -69,3 +72,11 @@ def derivative_laws(
 
     test.__name__ = test.__qualname__ = f"test_derivative_laws_of_{name_of(f)}"
     return test
+
+
+def _settings() -> hypothesis.settings:
+    """The settings of hypothesis's profile as they suit laws, of which each example checks many."""
+    profile = hypothesis.settings()
+    examples = _EXAMPLES if profile.max_examples == _HYPOTHESIS_EXAMPLES else profile.max_examples
+    phases = [phase for phase in profile.phases if phase in _PHASES]
+    return hypothesis.settings(max_examples=examples, phases=phases, deadline=None, report_multiple_bugs=False)

@@ -9,10 +9,13 @@ import sys
 import textwrap
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcgrad.api.custom_rules import custom_jvp, custom_vjp
+from funcgrad.api.transformed import Transformed
 from funcgrad.core.tree import is_static
 from funcgrad.testing.programs import IMPORTS, Program
 
@@ -58,12 +61,20 @@ def reproducer(f: Callable[..., Any], args: tuple[Any, ...], call: str) -> str:
         call: What to do with `f` and `args`.
     """
     lines = ["import numpy as np", "from funcgrad.testing import check_laws"]
-    once = dict.fromkeys([*lines, *_definition(f, "f")])
+    once = dict.fromkeys([*lines, *_definition(f, "f", {})])
     return "\n".join([*once, f"args = {code_of(args)}", call])
 
 
-def _definition(f: Any, name: str, depth: int = 0) -> Iterator[str]:
+# What is defined already, by identity.
+Known = dict[int, str]
+
+
+def _definition(f: Any, name: str, known: Known) -> Iterator[str]:
     """Statements after which `name` is f."""
+    if id(f) in known:
+        yield from () if known[id(f)] == name else (f"{name} = {known[id(f)]}",)
+        return
+    known[id(f)] = name
     if isinstance(f, Program):
         yield IMPORTS
         yield f.source.rstrip()
@@ -80,21 +91,81 @@ def _definition(f: Any, name: str, depth: int = 0) -> Iterator[str]:
         if path != name:
             yield f"{name} = {path}"
         return
-    text = _text(f)
-    if (text is None or depth > 3) and module is not None and _attribute(module, path) is f:
-        yield f"{name} = {path}  # as this session has it"
+    if isinstance(f, partial):
+        yield "from functools import partial"
+        yield from _definition(f.func, f"{name}_whole", known)
+        parts = [*map(code_of, f.args), *[f"{key}={code_of(value)}" for key, value in f.keywords.items()]]
+        yield f"{name} = partial({', '.join([f'{name}_whole', *parts])})"
         return
-    if text is None or depth > 3:
-        yield f"{name} = ...  # {f!r}, whose text is not to be found"
+    made = _made_of(f)
+    if made is not None:
+        yield from _construction(made, name, known)
+        return
+    text = _text(f)
+    if text is None:
+        said = "as this session has it" if module is not None and _attribute(module, path) is f else "not to be found"
+        yield f"{name} = {path or '...'}  # {f!r}, whose text is {said}"
         return
     for used, value in _used(f):
-        yield from _value(value, used, depth)
+        yield from _value(value, used, known)
     if text.startswith("lambda"):
         yield f"{name} = {text}"
     else:
         yield text
         if f.__name__ != name:
             yield f"{name} = {f.__name__}"
+
+
+class _Made(NamedTuple):
+    """How a transformed function, or one with a rule, was made.
+
+    Attributes:
+        function: Of what.
+        transformation: By what: a name in funcgrad.
+        options: Its keyword arguments.
+        method: The method that was given its rules; empty if it has none.
+        rules: These.
+    """
+
+    function: Any
+    transformation: str
+    options: dict[str, Any]
+    method: str = ""
+    rules: tuple[Any, ...] = ()
+
+
+def _made_of(f: Any) -> _Made | None:
+    """How funcgrad made f; None if it was not, or if that cannot be written."""
+    transformation = getattr(f, "transformation", "")
+    if isinstance(f, Transformed):
+        public = getattr(sys.modules["funcgrad"], transformation, None)
+        parameters = inspect.signature(public).parameters if public is not None else {}
+        given = {name: getattr(f, name) for name in f.options if name in parameters}
+        options = {name: value for name, value in given.items() if value is not parameters[name].default}
+        plain = all(is_static(value) or isinstance(value, (int, float, tuple)) for value in options.values())
+        return _Made(f.function, transformation, options) if public is not None and plain else None
+    if isinstance(f, (custom_jvp, custom_vjp)):
+        written = all(rule is not None and not rule.__module__.startswith("funcgrad.") for rule in f.rules)
+        method = f"def{transformation[-3:]}"
+        return _Made(f.function, transformation, {}, method, f.rules) if f.is_plain and written else None
+    return None
+
+
+def _construction(made: _Made, name: str, known: Known) -> Iterator[str]:
+    """Statements that transform a function again."""
+    yield f"from funcgrad import {made.transformation}"
+    inner = getattr(made.function, "__name__", "")
+    inner = inner if inner.isidentifier() else f"{name}_inner"
+    yield from _definition(made.function, inner, known)
+    options = "".join(f", {key}={code_of(value)}" for key, value in made.options.items())
+    yield f"{name} = {made.transformation}({inner}{options})"
+    names = []
+    for i, rule in enumerate(made.rules):
+        own = getattr(rule, "__name__", "")
+        names.append(own if own.isidentifier() and own != name else f"{name}_rule_{i}")
+        yield from _definition(rule, names[-1], known)
+    if made.rules:
+        yield f"{name}.{made.method}({', '.join(names)})"
 
 
 def _attribute(module: Any, path: str) -> Any:
@@ -125,7 +196,8 @@ def _text(f: Any) -> str | None:
     if code is None:
         return None
     if code.co_name != "<lambda>":
-        return textwrap.dedent("".join(inspect.getblock(lines[start:]))).rstrip()
+        text = textwrap.dedent("".join(inspect.getblock(lines[start:]))).rstrip()
+        return text[text.index("def ") if text.startswith("@") else 0 :]  # a decorator makes another function of it
     try:
         tree = ast.parse("".join(lines))
     except SyntaxError:
@@ -150,12 +222,12 @@ def _used(f: Any) -> Iterator[tuple[str, Any]]:
     yield from variables.globals.items()
 
 
-def _value(value: Any, name: str, depth: int) -> Iterator[str]:
+def _value(value: Any, name: str, known: Known) -> Iterator[str]:
     """Statements after which a name is a value."""
     if isinstance(value, types.ModuleType):
         yield f"import {value.__name__} as {name}"
     elif callable(value) and not isinstance(value, np.ndarray):
-        yield from _definition(value, name, depth + 1)
+        yield from _definition(value, name, known)
     elif is_static(value) or isinstance(value, (int, float, complex, np.ndarray, np.generic, dict, list, tuple)):
         yield f"{name} = {code_of(value)}"
     else:

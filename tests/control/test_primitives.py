@@ -80,3 +80,36 @@ def test_subjaxprs_of_a_cond_are_its_branches() -> None:
     eqn = next(eqn for eqn in jaxpr.equations if eqn.primitive.name == "cond")
     assert [name for name, _ in subjaxprs(eqn)] == ["branches[0]", "branches[1]", "branches[2]"]
     assert "branches=({ lambda" in str(jaxpr)
+
+
+THROUGH = {
+    "checkpoint": lambda n: fg.checkpoint(lambda n: n * 2)(n),
+    "cond": lambda n: lax.cond(np.array([True])[0], lambda n: n * 2, lambda n: n, n),
+    "scan": lambda n: lax.scan(lambda c, _: (c + n, None), n, None, 1)[0],
+    "while": lambda n: lax.while_loop(lambda s: s[0] < 1, lambda s: (s[0] + 1, s[1] * 2), (0, n))[1],
+    "custom": lambda n: fg.custom_vjp(lambda n: n * 2)(n),
+}
+
+
+@pytest.mark.parametrize("name", THROUGH)
+def test_traced_integers_pass_through_as_they_are(name: str) -> None:
+    f = THROUGH[name]
+    if name == "custom":
+        inner = fg.custom_jvp(lambda n: n * 2)
+        inner.defjvp(lambda xs, dots: (xs[0] * 2, dots[0]))
+        f = inner
+    value, pull = fg.vjp(lambda n, x: f(n) * np.sin(x), 3, 0.5)
+    assert value == 6 * np.sin(0.5)
+    assert pull(1.0)[1] == 6 * np.cos(0.5)
+
+
+@pytest.mark.parametrize(("index", "expected"), [(-3, 1.0), (0, 1.0), (1, 4.0), (2, 12.0), (9, 12.0)])
+def test_switch_beyond_its_ends_takes_the_nearest_branch_with_its_derivative(index: int, expected: float) -> None:
+    branches = [lambda x: x, lambda x: x**2, lambda x: x**3]
+    f = lambda x: lax.switch(index, branches, x)
+    assert fg.grad(f)(2.0) == expected
+    assert (
+        fg.vmap(lambda x, i: fg.grad(lambda x: lax.switch(i, branches, x))(x))(np.array([2.0]), np.array([index]))
+        == expected
+    )
+    assert fg.jit(lambda i, x: fg.grad(lambda x: lax.switch(i, branches, x))(x))(index, 2.0) == expected

@@ -26,7 +26,7 @@ from funcgrad.testing.tolerances import VALUE
 from funcgrad.transforms.evaluate import evaluate, record_abstract
 from funcgrad.transforms.vmap import evaluate_batched
 from tests.primitives import specs
-from tests.spec import Spec
+from tests.spec import Spec, flat, outputs
 
 
 def rows() -> list[Spec]:
@@ -40,24 +40,6 @@ ROWS = rows()
 CASES = [pytest.param(row, dtype, id=f"{row.name}-{np.dtype(dtype).name}") for row in ROWS for dtype in row.dtypes]
 SMOOTH = [case for case in CASES if case.values[0].order > 0]
 DOUBLE = [case for case in SMOOTH if case.values[1] in (np.float64, np.complex128)]
-
-
-def outputs(f: Any, args: Any) -> list[Any]:
-    y = f(*args)
-    return list(y) if isinstance(y, (tuple, list)) else [y]
-
-
-def flat(row: Spec, args: Any) -> tuple[Any, list[Any]]:
-    """The row's function of its inexact arguments alone, as the loops want it, and those arguments."""
-    positions = [i for i, x in enumerate(args) if is_inexact(x)]
-
-    def f(*xs: Any) -> list[Any]:
-        full = list(args)
-        for i, x in zip(positions, xs, strict=True):
-            full[i] = x
-        return outputs(row.function, full)
-
-    return f, [args[i] for i in positions]
 
 
 def law(test: Any, max_examples: int = 8) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -229,3 +230,87 @@ def test_code_of_gives_an_equal_value() -> None:
 
 def test_derivative_laws_has_a_name_of_its_own() -> None:
     assert derivative_laws(np.sin, arrays(())).__name__ == "test_derivative_laws_of_sin"
+
+
+SCRIPT = """
+import numpy as np
+import funcgrad as fg
+from functools import partial
+from funcgrad.testing import derivative_laws
+from funcgrad.testing.strategies import arrays
+import hypothesis
+
+WIDTH = np.array([0.5, 2.0])
+
+@fg.custom_vjp
+def smooth_abs(x):
+    return np.sqrt(x**2 + WIDTH**2)
+
+def forward(x):
+    y = smooth_abs(x)
+    return y, (x, y)
+
+def backward(residuals, ct):
+    x, y = residuals
+    return (2 * ct * x / y,)
+
+smooth_abs.defvjp(forward, backward)
+
+@fg.custom_jvp
+def cube(x):
+    return x**3
+
+@cube.defjvp
+def cube_jvp(primals, tangents):
+    return cube(*primals), tangents[0] * primals[0] ** 2
+
+def scaled(scale, x):
+    return scale * cube(x)
+
+CASES = {
+    "custom_vjp": smooth_abs,
+    "custom_jvp": cube,
+    "vmap": fg.vmap(lambda row: cube(row) * 2, in_axes=-1),
+    "jit": fg.jit(lambda x: smooth_abs(x) + cube(x)),
+    "partial": partial(scaled, 2.0),
+}
+settings = hypothesis.settings(max_examples=2, deadline=None, database=None, phases=[hypothesis.Phase.generate])
+import sys
+from pathlib import Path
+try:
+    derivative_laws(CASES[sys.argv[1]], arrays((2,), domain="positive"), settings=settings)()
+except AssertionError as error:
+    print(error.__notes__[0].partition(chr(10) * 2)[2])
+"""
+
+
+@pytest.mark.parametrize("name", ["custom_vjp", "custom_jvp", "vmap", "jit", "partial"])
+def test_reproducer_of_a_script_carries_rules_and_transformations(name: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    program = subprocess.run([sys.executable, str(script), name], capture_output=True, text=True, check=True).stdout
+    assert "as this session has it" not in program
+    assert "DerivativeError" in run_program(program)
+
+
+def test_reproducer_of_a_transformed_function_is_that_function() -> None:
+    offset = np.array([1.0, 2.0])
+    f = fg.grad(lambda x, y: np.sum(x * offset * y), argnums=1)
+    names: dict[str, Any] = {}
+    args = (np.ones(2), np.ones(2))
+    exec(reproducer(f, args, "y = f(*args)"), names)
+    np.testing.assert_array_equal(names["y"], f(*args))
+
+
+@pytest.mark.parametrize(("profile", "expected"), [({}, 25), ({"max_examples": 7}, 7)])
+def test_derivative_laws_takes_the_number_of_examples_from_hypothesis_profile(profile: Any, expected: int) -> None:
+    before = hypothesis.settings.get_current_profile_name()
+    hypothesis.settings.register_profile("derivatives", hypothesis.settings(**profile))
+    hypothesis.settings.load_profile("derivatives")
+    try:
+        test: Any = derivative_laws(np.sin, arrays(()))
+    finally:
+        hypothesis.settings.load_profile(before)
+    found = test._hypothesis_internal_use_settings
+    assert found.max_examples == expected
+    assert found.deadline is None
