@@ -16,7 +16,7 @@ from funcgrad.compiler.loops import Buffer, Nest, Statement
 from funcgrad.compiler.ordering import kept_axes
 from funcgrad.compiler.scalars import add, multiply
 from funcgrad.compiler.scope import Scope
-from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, Builder, Element, Value, fma, select
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, Builder, Element, Value, fma, select
 
 
 class Emitting(Protocol):
@@ -48,6 +48,9 @@ class Emitting(Protocol):
 
     def store(self, buffer: Buffer, index: Index, x: Value, copy: int) -> None:
         """Store an element, or a vector of them."""
+
+    def fill(self, statement: Statement, number: Any) -> None:
+        """Set all that a statement accumulates into to a number."""
 
 
 # Additions into one partial sum before it is folded: as many as in NumPy's pairwise sum along the last axis; along the
@@ -131,7 +134,7 @@ class Accumulator:
         """Before all loops: fill the buffer, where partial results are kept in it or there are none."""
         empty = not self.emitter.nest.points
         if self.level < 0 or empty:
-            self._fill(neutral(self.combine, self.element))
+            self.emitter.fill(self.statement, neutral(self.combine, self.element))
 
     def begin(self) -> None:
         """Set the partial results up."""
@@ -296,20 +299,3 @@ class Accumulator:
                     )
             x, width = COMBINE[self.combine](parts[0], parts[1]), half
         return x
-
-    def _fill(self, number: Any) -> None:
-        """Set every element of the buffer."""
-        e, b, buffer = self.emitter, self.emitter.builder, self.statement.buffer
-        element = I8 if self.element is BOOL else self.element
-        x = b.constant(int(number) if self.element is BOOL else number, element)
-        before, label, after = b.block, b.label("fill"), b.label("filled")
-        b.jump(label)
-        b.start(label)
-        number_name, following, pointer, again = b.name(), b.name(), b.name(), b.name()
-        b.do(f"{number_name} = phi i64 [ 0, %{before} ], [ {following}, %{label} ]")
-        b.do(f"{pointer} = getelementptr {element.llvm}, ptr {e.scope.pointer(buffer)}, i64 {number_name}")
-        b.do(f"store {element.llvm} {x.text}, ptr {pointer}, align {element.bits // 8}")
-        b.do(f"{following} = add nuw nsw i64 {number_name}, 1")
-        b.do(f"{again} = icmp ult i64 {following}, {buffer.size}")
-        b.do(f"br i1 {again}, label %{label}, label %{after}")
-        b.start(after)

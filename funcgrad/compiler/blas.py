@@ -7,12 +7,13 @@ NumPy's, stored by rows, is Fortran's transpose of it: c = a b is computed as c^
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
-from funcgrad.compiler.loops import Buffer, Call
+from funcgrad.compiler.indices import ZERO, Affine, add_affine, scale_affine
+from funcgrad.compiler.loops import Buffer, Call, Load, Stack
 from funcgrad.compiler.scope import Scope
-from funcgrad.compiler.tensors import Tensor
+from funcgrad.compiler.tensors import Tensor, identity, view
 from funcgrad.kernels.assembly import ELEMENTS, F64, I64, Builder, Element, Module, Value, constant_text
 
 # Fortran's integers.
@@ -180,7 +181,37 @@ def product(
 
         for_each(scope, stack, (x1, x2, y), body)
 
-    return Call("gemm", buffers((x1, x2)), buffers((y,)), emit, math.prod(stack) * n * k * m)
+    made = Call("gemm", buffers((x1, x2)), buffers((y,)), emit, math.prod(stack) * n * k * m)
+    if stack:
+
+        def part(member: Affine | None, others: Exchange) -> Call:
+            first, second, result = (_part(x, member, others) for x in (x1, x2, y))
+            rest = stack if member is None else stack[1:]
+            return product(shape, rest, [(first, name1), (second, name2)], result, leading)
+
+        made.stack = Stack(stack[0], [(*_place(x), x is y) for x in (x1, x2, y)], part)
+    return made
+
+
+Exchange: TypeAlias = Mapping[Buffer, tuple[Buffer, Affine]]
+
+
+def _place(x: Tensor) -> tuple[Buffer, Affine]:
+    """A stored tensor's buffer, and the index in it of an element."""
+    element = x.at(identity(x.shape))
+    assert type(element) is Load
+    assert type(element.index) is Affine
+    return element.buffer, element.index
+
+
+def _part(x: Tensor, member: Affine | None, others: Exchange) -> Tensor:
+    """One member of a stack, or all of it (None), with another buffer in place of its own."""
+    assert x.buffer is not None
+    buffer, begin = others.get(x.buffer, (x.buffer, ZERO))
+    offset = add_affine(x.offset, begin)
+    if member is None:
+        return view(buffer, x.shape, x.strides, offset)
+    return view(buffer, x.shape[1:], x.strides[1:], add_affine(offset, scale_affine(member, x.strides[0])))
 
 
 def vector_product(

@@ -226,9 +226,17 @@ def _forwarded(nest: Nest, statement: Statement) -> Statement | None:
     )
 
 
-def substitute(x: Expression, replace: Callable[[Load], Expression | None]) -> Expression:
-    """An expression with other expressions in place of some loads; what is shared stays shared."""
-    known: dict[int, Expression] = {}
+def substitute(
+    x: Expression, replace: Callable[[Load], Expression | None], known: dict[int, Expression] | None = None
+) -> Expression:
+    """An expression with other expressions in place of some loads; what is shared stays shared.
+
+    Args:
+        x: The expression.
+        replace: What to put in place of a load; None for itself.
+        known: What has been made of expressions by id, for several that share parts.
+    """
+    known = {} if known is None else known
 
     def visit(y: Expression) -> Expression:
         done = known.get(id(y))

@@ -8,8 +8,8 @@ or contain programs of their own (loops and branches of control flow).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -166,6 +166,22 @@ class Step:
         raise NotImplementedError
 
 
+class Window(NamedTuple):
+    """A part of a nest: where in round t of a loop a counter is from t * block + shift on, and `block` times.
+
+    Attributes:
+        axis: The counter.
+        loop: The loop's counter.
+        block: How many of its values are in the part.
+        shift: By how many it is ahead, or behind.
+    """
+
+    axis: int
+    loop: int
+    block: int
+    shift: int
+
+
 class Nest(Step):
     """Statements for every point of a domain.
 
@@ -175,9 +191,10 @@ class Nest(Step):
         sequential: Counters that must count one by one from 0 upwards, outermost: statements read what they wrote.
         ordered: Whether points must be visited in C order one by one: statements may write an element twice.
         inline: Whether it is so small that it is written out, point by point, where it stands.
+        window: The part of it that is done in a round of the loop around it, unless that is all.
     """
 
-    __slots__ = ("extents", "inline", "ordered", "sequential", "statements")
+    __slots__ = ("extents", "inline", "ordered", "sequential", "statements", "window")
 
     def __init__(
         self, extents: Shape, statements: list[Statement], sequential: tuple[int, ...] = (), ordered: bool = False
@@ -187,6 +204,7 @@ class Nest(Step):
         self.sequential = sequential
         self.ordered = ordered
         self.inline = False
+        self.window: Window | None = None
 
     @property
     def points(self) -> int:
@@ -226,6 +244,21 @@ class Check(Step):
         return iter(())
 
 
+class Stack(NamedTuple):
+    """What a call does for each member of a stack of arrays alike.
+
+    Attributes:
+        size: How many members there are.
+        places: Each array, the index of its elements with the member's number as counter 0, and whether it is written.
+        call: `(member, others)` is the call for one member, given its number, or for all (None), with other arrays in
+            place of some: each with what to add to indices.
+    """
+
+    size: int
+    places: Sequence[tuple[Buffer, Affine, bool]]
+    call: Callable[[Affine | None, Mapping[Buffer, tuple[Buffer, Affine]]], Call]
+
+
 class Call(Step):
     """A call of a native function.
 
@@ -235,9 +268,10 @@ class Call(Step):
         outputs: Buffers that it writes.
         emit: `(emitter, scope, step)` writes the instructions.
         operations: About how many it takes.
+        stack: If it does the same for each member of a stack.
     """
 
-    __slots__ = ("emit", "inputs", "operations", "outputs", "text")
+    __slots__ = ("emit", "inputs", "operations", "outputs", "stack", "text")
 
     def __init__(
         self,
@@ -252,6 +286,7 @@ class Call(Step):
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.emit = emit
+        self.stack: Stack | None = None
 
     def reads(self) -> Iterator[Buffer]:
         """The operands."""

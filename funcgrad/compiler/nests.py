@@ -11,10 +11,10 @@ from typing import Any
 
 from funcgrad.compiler import accumulators, dividing, ordering, streaming
 from funcgrad.compiler.indices import Affine, Index
-from funcgrad.compiler.loops import UPDATES, Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement
+from funcgrad.compiler.loops import UPDATES, Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement, Window
 from funcgrad.compiler.scalars import add, multiply
 from funcgrad.compiler.scope import Scope
-from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Element, Value
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, I8, I64, Element, Value, select
 from funcgrad.kernels.complex import PARTS, Complex, by_turns, parted
 from funcgrad.kernels.complex import constant as complex_constant
 
@@ -25,6 +25,7 @@ class NestEmitter:
     def __init__(self, scope: Scope, nest: Nest, vector_bits: int) -> None:
         self.scope = scope
         self.builder = scope.builder
+        self.vector_bits = vector_bits
         self.nest_is_inline = nest.inline
         self.plan = ordering.plan(nest)
         self.nest = self.plan.nest
@@ -128,12 +129,33 @@ class NestEmitter:
 
     def emit(self) -> None:
         """Emit the nest."""
+        if self.nest.window is not None:
+            self._part(self.nest.window)
+            return
+        self._whole()
+        if self.streamed:
+            streaming.finish(self.builder)
+
+    def _whole(self) -> None:
         for total in self.sums:
             total.prepare()
         if self.nest.points:
             self._block(0)
-        if self.streamed:
-            streaming.finish(self.builder)
+
+    def _part(self, window: Window) -> None:
+        """The part of the nest that this round of the loop around does; nothing is computed where that is none."""
+        b, extent = self.builder, self.nest.extents[window.axis]
+        first = self.scope.outer[window.loop] * window.block + window.shift
+        last = first + window.block
+        low = select(first < 0, b.constant(0, I64), first)
+        high = select(last > extent, b.constant(extent, I64), last)
+        self._bounds = low, high
+        some, onward = b.label("part"), b.label("parted")
+        b.branch(low < high, some, onward)
+        b.start(some)
+        self._whole()
+        b.jump(onward)
+        b.start(onward)
 
     def _block(self, level: int) -> None:
         """What is done inside of `level` loops."""
@@ -144,8 +166,11 @@ class NestEmitter:
         for total in self.sums:
             if total.level == level:
                 total.begin()
+        window = self.nest.window
         if level == self.depth:
             self._statements()
+        elif window is not None and window.axis == self.order[level]:
+            self._part_of_loop(level, window)
         elif self.order[level] == self.vector:
             self._vector_loops(level)
         else:
@@ -176,6 +201,54 @@ class NestEmitter:
         b.lines[place] = f"  {number} = phi i64 [ {start}, %{before} ], [ {following}, %{b.block} ]"
         b.do(f"br i1 {again}, label %{label}, label %{after}")
         b.start(after)
+
+    def _part_of_loop(self, level: int, window: Window) -> None:
+        """The loop whose counter takes some of its values only."""
+        b = self.builder
+        low, high = self._bounds
+        if window.axis != self.vector:
+            self._counted(level, low, high, 1)
+            return
+        low = self._counted(level, low, high, self.width)
+        some, onward = b.label("rest"), b.label("rested")
+        b.branch(low < high, some, onward)
+        b.start(some)
+        self.counters[window.axis] = low
+        self.mask = self._lanes(1) < self.splat(high - low)
+        b.cold = True
+        self._block(level + 1)
+        self.mask, b.cold = None, False
+        b.jump(onward)
+        b.start(onward)
+
+    def _counted(self, level: int, low: Value, high: Value, step: int) -> Value:
+        """Rounds of the loop at a level as long as `step` values are left below `high`; the first value left."""
+        b = self.builder
+        before, label, inside, after = b.block, b.label("loop"), b.label("body"), b.label("done")
+        b.jump(label)
+        b.start(label)
+        number, following = b.name(), b.name()
+        place = len(b.lines)
+        b.lines.append("")
+        counter = self.counters[self.order[level]] = Value(b, number, I64, 1)
+        b.branch(counter + step <= high, inside, after)
+        b.start(inside)
+        self._block(level + 1)
+        b.do(f"{following} = add nsw i64 {number}, {step}")
+        b.lines[place] = f"  {number} = phi i64 [ {low.text}, %{before} ], [ {following}, %{b.block} ]"
+        b.jump(label)
+        b.start(after)
+        return counter
+
+    def fill(self, statement: Statement, number: Any) -> None:
+        """Set all that a statement accumulates into to a number."""
+        kept = ordering.kept_axes(statement)
+        extents = tuple([n if axis in kept else 1 for axis, n in enumerate(self.nest.extents)])
+        value = Constant(number, statement.buffer.dtype)
+        nest = Nest(extents, [Statement(statement.buffer, statement.index, value)])
+        nest.window = self.nest.window
+        nest.inline = self.nest_is_inline
+        NestEmitter(self.scope, nest, self.vector_bits).emit()
 
     def _vector_loops(self, level: int) -> None:
         """The loop whose counter is taken by vectors: by several, by one, and what is left."""

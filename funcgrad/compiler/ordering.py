@@ -105,13 +105,16 @@ def collapsed(nest: Nest) -> Nest:
     affine = {i for _, i, _ in accesses(nest) if type(i) is Affine}
     affine |= {x.index for s in nest.statements for x in expressions(s) if type(x) is Counter}
     extents = dict(enumerate(nest.extents))
-    merged: dict[int, tuple[int, ...]] = {axis: (axis,) for axis in extents if extents[axis] > 1}
+    parted = None if nest.window is None else nest.window.axis
+    merged: dict[int, tuple[int, ...]] = {axis: (axis,) for axis in extents if extents[axis] > 1 or axis == parted}
     again = True
     while again:
         again = False
         for outer in list(merged):
             for inner in list(merged):
-                if outer != inner and _continues(affine, merged[outer][-1], merged[inner], extents):
+                if outer == inner or parted in (outer, inner):
+                    continue
+                if _continues(affine, merged[outer][-1], merged[inner], extents):
                     merged[outer] += merged.pop(inner)
                     again = True
                     break
@@ -146,13 +149,11 @@ def _renumbered(nest: Nest, groups: list[tuple[int, ...]]) -> Nest:
         terms += [(new[a][0], c, new[a][1]) for a, c, n in i.terms if a in new]
         return Affine(i.offset, tuple(sorted(terms)))
 
-    statements = [rewritten(s, affine) for s in nest.statements]
-    return Nest(tuple(extents), _shared(nest, affine) if len(statements) > 1 else statements)
-
-
-def _shared(nest: Nest, affine: Callable[[Affine], Affine]) -> list[Statement]:
     known: dict[int, Expression] = {}
-    return [rewritten(s, affine, known) for s in nest.statements]
+    made = Nest(tuple(extents), [rewritten(s, affine, known) for s in nest.statements])
+    if nest.window is not None:
+        made.window = nest.window._replace(axis=new[nest.window.axis][0])
+    return made
 
 
 def rewritten(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.compiler import cache, entry, lowerings, native, runtime
+from funcgrad.compiler.blocking import blocked
 from funcgrad.compiler.emission import ProgramEmitter, flushing
 from funcgrad.compiler.fusion import Fusion, drop_dead
 from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts
@@ -41,7 +42,7 @@ class Program:
         self.flush_subnormals = flush_subnormals
         lowering = Lowering(Fusion())
         lowering.program(self.jaxpr)
-        self.steps: list[Step] = drop_dead(lowering.fusion.steps)
+        self.steps: list[Step] = blocked(drop_dead(lowering.fusion.steps))
         self.fallbacks: list[Equation] = lowering.fallbacks
         plan_frames(self.steps)
         write_out_small(self.steps)
@@ -84,7 +85,8 @@ def _operations(steps: Sequence[Step]) -> int:
     total = 0
     for step in steps:
         if type(step) is Nest:
-            total += step.points
+            w = step.window
+            total += step.points if w is None else step.points // step.extents[w.axis] * w.block
         elif type(step) is Call:
             total += step.operations
         rounds = 1 if type(step) is not Loop else 1000 if step.count is None else step.count

@@ -133,7 +133,7 @@ def write_out_small(steps: Sequence[Step]) -> None:
     for step in _all_steps(steps):
         if type(step) is Nest:
             size = step.points if step.points > _SMALL else step.points * _instructions(step)
-            step.inline = size <= min(_SMALL, room) and not _calls_library(step)
+            step.inline = step.window is None and size <= min(_SMALL, room) and not _calls_library(step)
             room -= size if step.inline else 0
             here = step.inline
             mentioned = [*step.reads(), *step.writes()]

@@ -25,6 +25,7 @@ from funcgrad.compiler.loops import (
     Nest,
     Statement,
     Step,
+    Window,
 )
 
 # Expressions that are longer than this have a name, too.
@@ -52,7 +53,8 @@ class _Printer:
         """A step, line by line."""
         if type(step) is Nest:
             counters = " ".join(f"{name(k)}<{n}" for k, n in enumerate(step.extents))
-            yield f"{indent}for {counters}:" if counters else f"{indent}once:"
+            part = "" if step.window is None else f" in {_part(step.window)}"
+            yield f"{indent}for {counters}{part}:" if counters else f"{indent}once:"
             yield from self._statements(step.statements, f"{indent}  ")
         elif type(step) is Check:
             yield f"{indent}check {self.buffer(step.buffer)}: {step.reason}"
@@ -160,3 +162,9 @@ def _operands_first(root: Expression, known: dict[int, str]) -> Iterator[Express
         else:
             pending.append((x, True))
             pending.extend((part, False) for part in reversed(_parts(x)))
+
+
+def _part(window: Window) -> str:
+    """A window in print: `i0-block t0 of 4096 (shift -1)`."""
+    shift = f" shifted by {window.shift}" if window.shift else ""
+    return f"{name(window.axis)}-block {name(window.loop)} of {window.block}{shift}"

@@ -48,7 +48,9 @@ def streamed(plan: Plan, width: int, vector_bits: int) -> set[int]:
         vector_bits: The size of the machine's vectors.
     """
     nest = plan.nest
-    if nest.inline or not HAS_STREAMS or vector_bits < 256 or plan.vector is None or plan.order[-1] != plan.vector:
+    if nest.inline or nest.window is not None:
+        return set()
+    if not HAS_STREAMS or vector_bits < 256 or plan.vector is None or plan.order[-1] != plan.vector:
         return set()
     loaded = {x.buffer for s in nest.statements for x in expressions(s) if type(x) is Load}
     found = {

@@ -1,0 +1,511 @@
+"""Steps over large arrays are run block by block, so that what one step stores the next one finds in the cache.
+
+Steps one after the other over arrays larger than the cache send every element to memory and back between any two of
+them. Where step after step goes through the arrays in the same direction, they take turns instead: a loop in whose
+round t each step does its points t B to (t + 1) B of one counter, a block. A step that reads elements beyond its own
+block, which the steps before it have not come to yet, stays behind by so many: its shift. (Loop fusion with shifts.)
+
+An array that only one group of steps uses, each in round t no other part of it than the rest, is no more than a block
+large. What a group only reads, and what is cheaper to compute than to read, it computes itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from funcgrad.compiler.fusion import drop_dead, substitute
+from funcgrad.compiler.indices import ZERO, Affine, Index, Term, add_affine
+from funcgrad.compiler.loops import (
+    UPDATES,
+    Branch,
+    Buffer,
+    Call,
+    Check,
+    Expression,
+    Load,
+    Loop,
+    Nest,
+    Statement,
+    Step,
+    Window,
+    loads,
+    parts,
+)
+from funcgrad.compiler.ordering import accesses, rewritten
+
+# Arrays that several steps of a group use: so many bytes in all are worth it, a second-level cache's.
+_WORTH = 2 << 20
+# What is used in a round.
+_BLOCK = 256 << 10
+# One unit of all arrays may be so large, where it cannot be divided; arrays of less are not worth shrinking.
+_LARGEST_UNIT, _LEAST_LOCAL = 4 << 20, 64 << 10
+# How far steps of a group may be apart, in elements of a block counter; how many statements it may have.
+_FURTHEST, _MOST_STATEMENTS = 1024, 256
+# The cost of what is computed again, and how much smaller its operands must be.
+_CHEAP, _SMALLER = 3.0, 4
+
+
+def blocked(steps: Sequence[Step]) -> list[Step]:
+    """A program's steps, those in blocks that gain from it.
+
+    Args:
+        steps: Of a program, dead ones dropped.
+    """
+    if not _is_large([leaf for leaf in _leaves(steps) if type(leaf) in (Nest, Call)]):
+        return list(steps)
+    return drop_dead(_blocked(steps, 0, Counter()))
+
+
+def _blocked(steps: Sequence[Step], depth: int, elsewhere: Counter[Buffer]) -> list[Step]:
+    """
+    Args:
+        depth: How many loops are around the steps.
+        elsewhere: How many steps that are not among these, nor within these, mention an array.
+    """
+    made = []
+    for number, step in enumerate(steps):
+        others = elsewhere + _mentions([*steps[:number], *steps[number + 1 :]]) if parts(step) else elsewhere
+        if type(step) is Loop:
+            step.body = _blocked(step.body, depth + 1, others + _mentions(step.condition))
+        elif type(step) is Branch:
+            pieces = step.branches
+            for k, piece in enumerate(pieces):
+                rest = [x for other in (*pieces[:k], *pieces[k + 1 :]) for x in other]
+                pieces[k] = _blocked(piece, depth, others + _mentions(rest))
+        made.append(step)
+    return _Blocking(made, depth, elsewhere).steps() if _is_large(made) else made
+
+
+def _leaves(steps: Sequence[Step]) -> Iterator[Step]:
+    for step in steps:
+        inner = parts(step)
+        if inner:
+            for piece in inner:
+                yield from _leaves(piece)
+        else:
+            yield step
+
+
+def _mentions(steps: Sequence[Step]) -> Counter[Buffer]:
+    """How many steps read or write an array, what contains steps not counted."""
+    return Counter(b for leaf in _leaves(steps) for b in {*leaf.reads(), *leaf.writes()})
+
+
+def _is_large(steps: Sequence[Step]) -> bool:
+    buffers = {b for step in steps if type(step) in (Nest, Call) for b in (*step.reads(), *step.writes())}
+    return sum(b.nbytes for b in buffers) > _WORTH
+
+
+class _Place(NamedTuple):
+    """What a step accesses: an element for each of its points."""
+
+    buffer: Buffer
+    at: Index
+    writes: bool
+
+
+class _Use(NamedTuple):
+    """What part of an array a step uses: `extent` units from `first` on, one for each value of its block counter."""
+
+    first: int
+    extent: int
+    shift: int
+    writes: bool
+
+
+@dataclass
+class _Member:
+    """A step of a group.
+
+    Attributes:
+        axis: Its block counter.
+        shift: By how many of its values it is ahead of the block.
+    """
+
+    step: Nest | Call
+    axis: int
+    shift: int
+
+
+class _Layout(NamedTuple):
+    """How an array is made of units: their distance; what does not depend on counters within the steps."""
+
+    stride: int
+    around: tuple[Term, ...]
+
+
+class _Found(NamedTuple):
+    """How a step can be in a group.
+
+    Attributes:
+        member: The step.
+        units: What it accesses, and by which unit it begins.
+        layouts: The units of all arrays that it accesses.
+    """
+
+    member: _Member
+    units: Sequence[tuple[_Place, tuple[int, _Layout] | None]]
+    layouts: dict[Buffer, _Layout | None]
+
+    def bytes(self) -> int:
+        """The size of what the step goes through unit by unit."""
+        return sum(b.nbytes for b, layout in self.layouts.items() if layout is not None)
+
+
+class _Group:
+    """Steps that take turns."""
+
+    def __init__(self) -> None:
+        self.members: list[_Member] = []
+        self.layouts: dict[Buffer, _Layout | None] = {}  # None: it is not used unit by unit
+        self.uses: dict[Buffer, list[_Use]] = {}
+        self.written: set[Buffer] = set()
+        self.users: dict[Buffer, list[Nest | Call]] = {}
+        self.rigid = 0  # the members of a stack of matrices, if one is in the group: then all go in step
+        self.statements = 0
+
+    def take(self, step: Nest | Call) -> bool:
+        """Whether a step can be in the group, and is now."""
+        found = self.place_for(step)
+        if found is None:
+            return False
+        self.members.append(found.member)
+        self.statements += len(step.statements) if type(step) is Nest else 1
+        self.layouts |= found.layouts
+        for place, _ in found.units:
+            if place.writes:
+                self.written.add(place.buffer)
+        for buffer in found.layouts:
+            self.users.setdefault(buffer, []).append(step)
+        count, shift = _extent(step, found.member.axis), found.member.shift
+        for place, unit in found.units:
+            if unit is not None:
+                self.uses.setdefault(place.buffer, []).append(_Use(unit[0], count, shift, place.writes))
+        if type(step) is Call:
+            self.rigid = count
+        return True
+
+    def place_for(self, step: Nest | Call) -> _Found | None:
+        """How a step can be in the group; None if it cannot."""
+        size = len(step.statements) if type(step) is Nest else 1
+        if self.statements + size > _MOST_STATEMENTS:
+            return None
+        places = list(_places(step))
+        found = [self._by(step, axis, places) for axis in _axes(step)]
+        return max([x for x in found if x is not None], key=lambda x: x.bytes(), default=None)
+
+    def _by(self, step: Nest | Call, axis: int, places: Sequence[_Place]) -> _Found | None:
+        """A step as a member by one of its counters, if it can be one."""
+        count = _extent(step, axis)
+        units = [(place, self._unit(place, axis, count)) for place in places]
+        if not all(self._is_allowed(place, unit, count) for place, unit in units):
+            return None
+        layouts: dict[Buffer, _Layout | None] = {}
+        for place, unit in units:
+            layout = None if unit is None else unit[1]
+            if layouts.setdefault(place.buffer, layout) != layout:
+                if any(other.writes for other, _ in units if other.buffer is place.buffer):
+                    return None
+                layouts[place.buffer] = None
+        if not self.members and not any(layouts[place.buffer] is not None for place in places if place.writes):
+            return None
+        uses = [(place, unit[0]) for place, unit in units if unit is not None]
+        shift = min([0, *[bound for place, first in uses for bound in self._bounds(place, first, count)]])
+        stacked = type(step) is Call
+        if shift < -_FURTHEST or ((self.rigid or stacked) and not self._in_step(count, shift)):
+            return None
+        return _Found(_Member(step, axis, shift), units, layouts)
+
+    def _unit(self, place: _Place, axis: int, count: int) -> tuple[int, _Layout] | None:
+        """The unit that a step's first points access, and how the array is made of units; None if it is not."""
+        if type(place.at) is not Affine:
+            return None
+        around = tuple([term for term in place.at.terms if term[0] < 0])
+        layout = _Layout(place.at.coefficient(axis), around)
+        if count == 1:
+            layout = self._likely(place.buffer, around)
+        known = self.layouts.get(place.buffer, layout)
+        if layout.stride <= 0 or known != layout or any(factor % layout.stride for _, factor, _ in around):
+            return None
+        inner = tuple([term for term in place.at.terms if term[0] >= 0 and term[0] != axis])
+        low, high = Affine(place.at.offset, inner).bounds()
+        return (low // layout.stride, layout) if low // layout.stride == high // layout.stride else None
+
+    def _likely(self, buffer: Buffer, around: tuple[Term, ...]) -> _Layout:
+        """The units of an array of which a step uses one: if they are not known, those of another of its size."""
+        known = self.layouts.get(buffer)
+        if known is None:
+            same = (x for b, x in self.layouts.items() if x is not None and b.size == buffer.size)
+            known = next(same, None) or _Layout(1, around)
+        return _Layout(known.stride, around)
+
+    def _is_allowed(self, place: _Place, unit: tuple[int, _Layout] | None, count: int) -> bool:
+        if unit is not None:
+            return True
+        if not place.writes:
+            return place.buffer not in self.written
+        # Each point has elements of its own, which no other step of the group uses.
+        return place.buffer not in self.layouts and count > 1
+
+    def _bounds(self, place: _Place, unit: int, count: int) -> Iterator[int]:
+        """The most that a step can be ahead, for each use that has to come before."""
+        for use in self.uses.get(place.buffer, ()):
+            meets = use.first < unit + count and unit < use.first + use.extent
+            if meets and (use.writes or place.writes):
+                yield use.shift - (unit - use.first)
+
+    def _in_step(self, count: int, shift: int) -> bool:
+        size = self.rigid or count
+        return (
+            shift == 0 and count == size and all(m.shift == 0 and _extent(m.step, m.axis) == size for m in self.members)
+        )
+
+    def shared_bytes(self) -> int:
+        """The size of what several of its steps use, unit by unit."""
+        total = 0
+        for buffer, uses in self.uses.items():
+            layout = self.layouts[buffer]
+            if len(uses) > 1 and layout is not None:
+                total += max(use.extent for use in uses) * layout.stride * buffer.dtype.itemsize
+        return total
+
+    def pays(self) -> bool:
+        """Whether its steps are faster by turns."""
+        return len(self.members) > 1 and self.shared_bytes() > _WORTH and self.unit_bytes() <= _LARGEST_UNIT
+
+    def block(self) -> int:
+        """How many values of the block counter each round takes."""
+        block = 1
+        while 2 * block * self.unit_bytes() <= _BLOCK:
+            block *= 2
+        return block
+
+    def is_local(self, b: Buffer, mentions: Counter[Buffer]) -> bool:
+        """Whether a large array is of no use outside of a round.
+
+        Args:
+            b: The array.
+            mentions: How many steps of the program mention each.
+        """
+        if b.place != "workspace" or b.nbytes < _LEAST_LOCAL or mentions[b] != len(self.users[b]):
+            return False
+        first = self.users[b][0]
+        begins = b in set(first.writes()) and b not in set(first.reads())
+        return begins and len({use.first + use.shift for use in self.uses[b]}) == 1
+
+    def unit_bytes(self) -> int:
+        """What is used for one value of the block counter."""
+        layouts = [(b, layout) for b, layout in self.layouts.items() if layout is not None]
+        return sum(layout.stride * b.dtype.itemsize for b, layout in layouts)
+
+
+def _places(step: Nest | Call) -> Iterator[_Place]:
+    if type(step) is Nest:
+        yield from itertools.starmap(_Place, accesses(step))
+    elif type(step) is Call and step.stack is not None:
+        yield from itertools.starmap(_Place, step.stack.places)
+
+
+def _axes(step: Nest | Call) -> Sequence[int]:
+    """The counters by which a step can go block by block, those of the largest strides first."""
+    if type(step) is Call:
+        return (0,)
+    assert type(step) is Nest
+    kept = set(range(len(step.extents)))
+    largest: Counter[int] = Counter()
+    for s in step.statements:
+        if type(s.index) is not Affine:
+            return ()
+        if s.combine is not None and s.combine not in UPDATES:
+            if not s.index.terms:
+                return ()
+            kept &= {axis for axis, _, _ in s.index.terms}
+        for axis, factor, _ in s.index.terms:
+            largest[axis] = max(largest[axis], abs(factor) * s.buffer.dtype.itemsize)
+    if step.points == 1:
+        return (0,)
+    axes = [axis for axis in kept if step.extents[axis] > 1 and all(_moves(s, axis) for s in step.statements)]
+    return sorted(axes, key=lambda axis: -largest[axis])
+
+
+def _moves(s: Statement, axis: int) -> bool:
+    return type(s.index) is Affine and s.index.coefficient(axis) != 0
+
+
+def _extent(step: Nest | Call, axis: int) -> int:
+    if type(step) is Nest:
+        return step.extents[axis] if step.extents else 1
+    assert type(step) is Call
+    assert step.stack is not None
+    return step.stack.size
+
+
+class _Blocking:
+    """A list of steps on its way into groups."""
+
+    def __init__(self, steps: Sequence[Step], depth: int, elsewhere: Counter[Buffer]) -> None:
+        self._steps = steps
+        self._loop = -1 - depth
+        self._elsewhere = elsewhere
+        self._parts: list[Step | _Group] = []
+
+    def steps(self) -> list[Step]:
+        """The steps, in blocks where that is worth it."""
+        group: _Group | None = None
+        for step in self._steps:
+            group = self._put(step, group)
+        if not any(type(part) is _Group and part.pays() for part in self._parts):
+            return list(self._steps)
+        self._parts = [self._computing(part) if type(part) is _Group and part.pays() else part for part in self._parts]
+        leaves = [step for part in self._parts for step in _steps_of(part)]
+        mentions = _mentions(leaves) + self._elsewhere
+        made: list[Step] = []
+        for part in self._parts:
+            if type(part) is _Group and part.pays():
+                made.append(self._loop_of(part, mentions))
+            else:
+                made.extend(_steps_of(part))
+        return made
+
+    def _put(self, step: Step, group: _Group | None) -> _Group | None:
+        """Put a step into the group, before it, or behind it; returns the group that is open then."""
+        if _can_be_parted(step):
+            assert type(step) is Nest or type(step) is Call
+            if group is not None and _belongs(step, group) and group.take(step):
+                return group
+        if group is not None and type(step) in (Nest, Check) and _is_independent(step, group):
+            self._parts.insert(len(self._parts) - 1, step)
+            return group
+        fresh = _Group()
+        if _can_be_parted(step) and fresh.take(step):  # type: ignore[arg-type]
+            self._parts.append(fresh)
+            return fresh
+        self._parts.append(step)
+        return None
+
+    def _computing(self, group: _Group) -> _Group:
+        """A group that computes for itself what is cheaper to compute than to read."""
+        again: dict[Buffer, tuple[Buffer, Affine]] = {}
+        other = _Group()
+        for b in group.layouts:
+            nest = self._recipe(b) if b not in group.written and group.layouts[b] is not None else None
+            if nest is not None:
+                copy = Buffer(b.size, b.dtype)
+                if other.take(Nest(nest.extents, _moved(nest.statements, _same, {b: (copy, ZERO)}))):
+                    again[b] = copy, ZERO
+        if not again:
+            return group
+        taken = all(other.take(_fixed(m.step, None, again)) for m in group.members)
+        return other if taken and other.pays() else group
+
+    def _recipe(self, b: Buffer) -> Nest | None:
+        """The steps' way to compute an array, if it is cheap and gives the same later on."""
+        if b.nbytes < _WORTH or self._elsewhere[b]:
+            return None
+        steps = [step for part in self._parts for step in _steps_of(part)]
+        makers = [number for number, step in enumerate(steps) if b in set(step.writes())]
+        nest = steps[makers[0]] if len(makers) == 1 else None
+        if type(nest) is not Nest or nest.ordered or nest.sequential:
+            return None
+        (s, *more) = [s for s in nest.statements if s.buffer is b]
+        sources = {load.buffer for load in loads(s.expression)}
+        if more or s.combine is not None or s.expression.cost > _CHEAP or b in sources:
+            return None
+        changed = {x for step in steps[makers[0] :] for x in step.writes()}
+        if sources & changed or _SMALLER * sum(x.nbytes for x in sources) > b.nbytes:
+            return None
+        if any(self._elsewhere[x] for x in sources if x.place not in ("input", "constant")):
+            return None
+        return Nest(nest.extents, [s])
+
+    def _loop_of(self, group: _Group, mentions: Counter[Buffer]) -> Loop:
+        """A group as a loop."""
+        ahead = max(member.shift for member in group.members)
+        block = 1 if group.rigid else group.block()
+        count = max(-(-(_extent(m.step, m.axis) - m.shift + ahead) // block) for m in group.members)
+        small: dict[Buffer, tuple[Buffer, Affine]] = {}
+        for b, layout in group.layouts.items():
+            if layout is not None and group.is_local(b, mentions):
+                use = group.uses[b][0]
+                begin = layout.stride * (use.first + use.shift - ahead)
+                place = Affine(-begin, ((self._loop, -layout.stride * block, count),))
+                small[b] = Buffer(block * layout.stride, b.dtype), place
+        body: list[Step] = []
+        for member in group.members:
+            if group.rigid:
+                body.append(_fixed(member.step, (member.axis, self._loop, count), small))
+            else:
+                assert type(member.step) is Nest
+                made = Nest(member.step.extents or (1,), _moved(member.step.statements, _same, small))
+                made.window = Window(member.axis, self._loop, block, member.shift - ahead)
+                body.append(made)
+        return Loop(self._loop, count, body)
+
+
+def _belongs(step: Nest | Call, group: _Group) -> bool:
+    """Whether a step goes well with a group: not by a counter that skips about in what it uses most."""
+    found, alone = group.place_for(step), _Group().place_for(step)
+    return found is not None and (alone is None or 2 * found.bytes() >= alone.bytes())
+
+
+def _steps_of(part: Step | _Group) -> list[Step]:
+    return [member.step for member in part.members] if type(part) is _Group else [part]  # type: ignore[list-item]
+
+
+def _can_be_parted(step: Step) -> bool:
+    if type(step) is Nest:
+        return not step.ordered and not step.sequential and step.points > 0
+    return type(step) is Call and step.stack is not None
+
+
+def _is_independent(step: Step, group: _Group) -> bool:
+    return not group.written & set(step.reads()) and not group.layouts.keys() & set(step.writes())
+
+
+def _same(index: Affine) -> Affine:
+    return index
+
+
+def _fixed(
+    step: Nest | Call, round_: tuple[int, int, int] | None, small: Mapping[Buffer, tuple[Buffer, Affine]]
+) -> Nest | Call:
+    """A step with other arrays; for one value of a counter, if one is given with the loop's and its extent."""
+    if type(step) is Call:
+        assert step.stack is not None
+        member = None if round_ is None else Affine(0, ((round_[1], 1, round_[2]),))
+        return step.stack.call(member, small)
+    assert type(step) is Nest
+    if round_ is None:
+        return Nest(step.extents, _moved(step.statements, _same, small))
+    axis, loop, _ = round_
+    extents = tuple([1 if k == axis else n for k, n in enumerate(step.extents)])
+    return Nest(extents, _moved(step.statements, lambda index: index.renamed({axis: loop}), small))
+
+
+def _moved(
+    statements: Sequence[Statement],
+    affine: Callable[[Affine], Affine],
+    small: Mapping[Buffer, tuple[Buffer, Affine]],
+) -> list[Statement]:
+    """Statements with other indices, and with other arrays in place of some."""
+    known: dict[int, Expression] = {}
+    exchanged: dict[int, Expression] = {}
+
+    def exchange(load: Load) -> Expression | None:
+        if load.buffer not in small or type(load.index) is not Affine:
+            return None
+        buffer, begin = small[load.buffer]
+        return Load(buffer, add_affine(load.index, begin))
+
+    made = []
+    for s in [rewritten(s, affine, known) for s in statements]:
+        buffer, index = s.buffer, s.index
+        if buffer in small and type(index) is Affine:
+            buffer, begin = small[buffer]
+            index = add_affine(index, begin)
+        made.append(Statement(buffer, index, substitute(s.expression, exchange, exchanged), s.combine))
+    return made

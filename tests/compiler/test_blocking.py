@@ -1,0 +1,128 @@
+"""Steps in blocks: the same numbers, less memory, and only where arrays are large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import funcgrad
+from funcgrad.compiler import blocking
+from tests.compiler import fuzz
+
+LARGE = 300_000
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a few elements, of arrays of any size."""
+    monkeypatch.setenv("FUNCGRAD_CACHE", "0")
+    for name, number in (("_WORTH", 0), ("_BLOCK", 200), ("_LEAST_LOCAL", 0)):
+        monkeypatch.setattr(blocking, name, number)
+
+
+def loops(f: Callable[..., Any], *args: Any) -> str:
+    """The compiled function's loops."""
+    return str(funcgrad.jit(f).lower(*args).as_text("loops"))
+
+
+def heat(u: Any, steps: int = 3) -> Any:
+    """Explicit steps of the equation of heat: each reads both neighbours of the one before."""
+    for _ in range(steps):
+        u = np.concatenate([u[:1], u[1:-1] + 0.1 * (u[2:] - 2 * u[1:-1] + u[:-2]), u[-1:]])
+    return u
+
+
+def backwards(u: Any) -> Any:
+    """Each pass reads what the one before has stored further on."""
+    for k in range(1, 5):
+        u = np.sin(u[k:]) * u[:-k]
+    return u
+
+
+def mixed(q: Any, x: Any) -> Any:
+    """A stack of products, and what is made of them; the differences are needed twice."""
+    t = x[None] - q[:, :1]
+    y = np.einsum("kij,knj->kni", q, t)
+    return np.sum(np.exp(-(y**2) - t**2), axis=(1, 2))
+
+
+@pytest.mark.usefixtures("small_blocks")
+@settings(max_examples=12, deadline=None)
+@given(st.integers(10, 300), st.integers(1, 6))
+def test_stencil_in_blocks_equals_eager(n: int, steps: int) -> None:
+    u = np.random.default_rng(n).normal(size=n)
+    assert "-block" in loops(lambda u: heat(u, steps), u) or steps == 1
+    np.testing.assert_allclose(
+        funcgrad.jit(heat, static_argnums=1, compile="now")(u, steps), heat(u, steps), rtol=1e-13
+    )
+    gradient = funcgrad.grad(lambda u: np.sum(heat(u, steps) ** 3))
+    np.testing.assert_allclose(funcgrad.jit(gradient, compile="now")(u), gradient(u), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@settings(max_examples=8, deadline=None)
+@given(st.integers(12, 200))
+def test_steps_that_read_ahead_are_shifted_and_equal_eager(n: int) -> None:
+    u = np.random.default_rng(n).normal(size=n)
+    f = funcgrad.value_and_grad(lambda u: np.sum(backwards(u)))
+    assert "shifted by -" in loops(f, u)
+    for y, z in zip(f(u), funcgrad.jit(f, compile="now")(u), strict=True):
+        np.testing.assert_allclose(z, y, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@settings(max_examples=6, deadline=None)
+@given(st.integers(2, 6), st.integers(20, 60), st.sampled_from([20, 24]))
+def test_stack_of_products_member_by_member_equals_eager(k: int, n: int, d: int) -> None:
+    rng = np.random.default_rng(n)
+    q, x = rng.normal(size=(k, d, d)) * 0.3, rng.normal(size=(n, d))
+    f = funcgrad.value_and_grad(lambda q, x: np.sum(mixed(q, x)), argnums=(0, 1))
+    text = loops(f, q, x)
+    assert "loop t0" in text
+    assert "gemm" in text
+    (y, (q_bar, x_bar)), (z, (q_dot, x_dot)) = f(q, x), funcgrad.jit(f, compile="now")(q, x)
+    for a, b in ((y, z), (q_bar, q_dot), (x_bar, x_dot)):
+        np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("portion", range(4))
+def test_random_program_in_blocks_equals_eager(portion: int) -> None:
+    for seed in range(portion, 48, 4):
+        try:
+            fuzz.check(seed)
+        except AssertionError as error:
+            error.add_note(repr(fuzz.Drawn(seed)))
+            raise
+
+
+def test_small_arrays_are_not_divided() -> None:
+    assert "-block" not in loops(heat, np.ones(1000))
+
+
+def test_large_arrays_are_divided_and_equal_eager() -> None:
+    u = np.random.default_rng(0).normal(size=LARGE)
+    assert "-block" in loops(heat, u)
+    np.testing.assert_allclose(funcgrad.jit(heat, compile="now")(u), heat(u), rtol=1e-13)
+
+
+def test_what_only_a_round_needs_takes_no_memory_of_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    q, x = rng.normal(size=(40, 32, 32)), rng.normal(size=(1000, 32))
+    program = funcgrad.jit(lambda q, x: np.sum(np.einsum("kij,nkj->nki", q, x[:, None] - q[:, 0]) ** 2, axis=-1))
+    assert program.lower(q, x)._program.stages().workspace < 0.2 * 40 * 1000 * 32 * 8
+
+
+def test_loop_of_many_steps_over_large_arrays_equals_eager() -> None:
+    u = np.random.default_rng(1).normal(size=LARGE)
+
+    def f(u: Any) -> Any:
+        return funcgrad.scan(lambda u, _: (heat(u, 2), None), u, None, length=3)[0]
+
+    assert "t1 of" in loops(f, u)
+    np.testing.assert_allclose(funcgrad.jit(f, compile="now")(u), heat(u, 6), rtol=1e-13)
