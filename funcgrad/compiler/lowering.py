@@ -7,7 +7,7 @@ primitive has no rule, becomes a step that calls the primitive's NumPy implement
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +17,9 @@ from funcgrad.compiler.indices import ZERO, strides_of
 from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression, loads
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.compiler.scalars import Convert, ToComplex, logical_not
+from funcgrad.compiler.simplify import loop_key
 from funcgrad.compiler.tensors import Tensor, broadcast, constant, identity, moved, reshaped, view
+from funcgrad.control.while_loop import while_p
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
 from funcgrad.kernels.assembly import ELEMENTS
@@ -76,6 +78,9 @@ class Lowering:
         self.fusion = fusion
         self.fallbacks: list[Equation] = []
         self.depth = 0  # of loops around
+        # By identity: of a loop the equation that goes back through it, and what is left to such an equation.
+        self.returns: dict[int, Equation] = {}
+        self.left: dict[int, Any] = {}
         # What is needed after the equation at hand, for each region around; and what a region may overwrite.
         self._live: list[dict[Var, Tensor]] = []
         self._owned: set[Buffer] = set()
@@ -116,6 +121,7 @@ class Lowering:
     def _equations(self, jaxpr: Jaxpr, env: dict[Var, Tensor], places: dict[Var, Tensor]) -> None:
         """Lower the equations of a jaxpr one after the other; what nothing needs any more leaves the environment."""
         uses, layouts = _uses(jaxpr), _layouts(jaxpr)
+        self.returns |= _returns(jaxpr)
         self._live.append(env)
         for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
             xs = [self.read(env, x) for x in eqn.inputs]
@@ -310,6 +316,20 @@ def _layouts(jaxpr: Jaxpr) -> dict[Var, tuple[int, ...]]:
                 if isinstance(x, Var) and layout is not None:
                     layouts[x] = layout
     return layouts
+
+
+def _returns(jaxpr: Jaxpr) -> dict[int, Equation]:
+    """Loops of unknown length, by identity, with the first equation that goes back through them."""
+    loops: dict[Hashable, Equation] = {}
+    found: dict[int, Equation] = {}
+    for eqn in jaxpr.equations:
+        if eqn.primitive is while_p:
+            loops[loop_key(eqn, eqn.inputs)] = eqn
+        elif "has_run" in eqn.params:
+            loop = loops.pop(loop_key(eqn, eqn.inputs), None)
+            if loop is not None:
+                found[id(loop)] = eqn
+    return found
 
 
 def _uses(jaxpr: Jaxpr) -> dict[Var, int]:

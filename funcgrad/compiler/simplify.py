@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from funcgrad.control.custom_batching import custom_vmap_p
 from funcgrad.control.linear_solve import linear_solve_p
 from funcgrad.control.reversal import steps_p, steps_transpose_p
 from funcgrad.control.reversal_equations import steps_equations, transpose_equations
+from funcgrad.control.while_loop import while_p, while_transpose_p
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
 from funcgrad.primitives import arithmetic, identity, indexing, scattering, structural
@@ -77,6 +78,9 @@ class _Rebuild:
         same = _identity(eqn, inputs)
         if same is not None:
             return [same]
+        if eqn.primitive is while_transpose_p and loop_key(eqn, inputs) in self._known:
+            # The loop has run already, and not outside of a checkpoint.
+            eqn = Equation(eqn.primitive, inputs, eqn.outputs, {**eqn.params, "has_run": True}, eqn.place)
         key = _key(eqn, inputs)
         known = None if key is None else self._known.get(key)
         if known is None:
@@ -131,7 +135,15 @@ def _as_strong(x: Atom, v: Var) -> Atom:
     return x
 
 
-def _key(eqn: Equation, inputs: list[Atom]) -> Hashable | None:
+def loop_key(eqn: Equation, inputs: Sequence[Atom]) -> Hashable:
+    """What a loop of unknown length, and an equation that goes back through it, have in common."""
+    names = ("cond_jaxpr", "body_jaxpr", "num_cond_consts", "num_body_consts")
+    params = {name: eqn.params[name] for name in names}
+    count = params["num_cond_consts"] + len(params["body_jaxpr"].inputs)
+    return _key(Equation(while_p, (), (), params), inputs[:count])
+
+
+def _key(eqn: Equation, inputs: Sequence[Atom]) -> Hashable | None:
     """What two equal equations have in common; None where it cannot be told."""
     operands = tuple(
         ("literal", x.aval, type(x.value), _bits(x.value)) if isinstance(x, Literal) else id(x) for x in inputs

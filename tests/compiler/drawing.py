@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 import funcgrad as fg
-from funcgrad.core.jaxpr import Jaxpr, Literal
+from funcgrad.compiler.lowering import RULES
+from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, subjaxprs
 from funcgrad.core.primitive import Primitive
 from funcgrad.primitives import decompositions, leastsquares, linalg
 from funcgrad.transforms.call import jit_p
 from tests.compiler.operations import BINARY, CONTROLLED, INDEXING, LINEAR, REDUCING, SHAPING, UNARY
 
-# With what chances lines are drawn from each; what NumPy refuses is left out.
+# With what chances lines are drawn from each, or where it is loops that matter; what NumPy refuses is left out.
 CLASSES = [UNARY, BINARY, REDUCING, SHAPING, INDEXING, LINEAR, CONTROLLED]
+CHANCES = [0.2, 0.2, 0.15, 0.15, 0.12, 0.09, 0.09]
+CHANCES_OF_LOOPS = [0.12, 0.12, 0.06, 0.08, 0.04, 0.03, 0.55]
 
 DTYPES = [*[np.float64] * 6, *[np.float32] * 2, np.int64, np.bool_, np.complex128, np.int32, np.complex64, np.uint8]
 SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-310, 1e300, -1.0, 1.0, 0.5]
@@ -63,6 +66,23 @@ def added_at(x: Any, index: Any, value: Any) -> Any:
     return y
 
 
+@fg.custom_jvp
+def ruled(x: Any) -> Any:
+    """The hyperbolic tangent, with a derivative by rule."""
+    return np.tanh(x)
+
+
+ruled.defjvp(lambda xs, dots: (np.tanh(xs[0]), dots[0] / np.cosh(xs[0]) ** 2))
+
+
+@fg.custom_vjp
+def ruled_back(x: Any) -> Any:
+    """The sine, with a pullback by rule."""
+    return np.sin(x)
+
+
+ruled_back.defvjp(lambda x: (np.sin(x), x), lambda x, ct: (np.cos(x) * ct,))
+
 _DECOMPOSING = {
     value
     for room in (linalg, decompositions, leastsquares)
@@ -90,10 +110,10 @@ class Noise:
         y = np.array(x)
         for part in (y.real, y.imag) if dtype.kind == "c" else (y,):
             part *= (1 + self._units * eps * self._rng.choice([-1, 1], part.shape)).astype(eps.dtype)
-        return y[()]
+        return type(x)(y) if type(x) in (float, complex) else y[()]
 
     def results(self, jaxpr: Jaxpr, arguments: Sequence[Any]) -> list[Any]:
-        """What a jaxpr gives with noise after each equation."""
+        """What a jaxpr gives with noise after each equation, those of loops and branches included."""
         env: dict[Any, Any] = dict(zip(jaxpr.inputs, arguments, strict=True)) | dict(jaxpr.constants)
         for eqn in jaxpr.equations:
             xs = [x.value if isinstance(x, Literal) else env[x] for x in eqn.inputs]
@@ -102,13 +122,40 @@ class Noise:
             if eqn.primitive is jit_p:
                 ys = self.results(eqn.params["jaxpr"], xs)
             else:
-                ys = eqn.primitive.implementation(*xs, **eqn.params)
+                ys = self._computed(eqn, xs)
                 ys = [self(y) for y in (ys if eqn.primitive.multiple_results else [ys])]
             env.update(zip(eqn.outputs, ys, strict=True))
         return [x.value if isinstance(x, Literal) else env[x] for x in jaxpr.outputs]
 
+    def _computed(self, eqn: Equation, xs: Sequence[Any]) -> Any:
+        """An equation's results, in loops and branches with noise wherever functions are computed."""
+        if not self._units or not any(True for _ in subjaxprs(eqn)):
+            return eqn.primitive.implementation(*xs, **eqn.params)
+        known = {primitive: primitive.implementation for primitive in RULES if primitive.derivatives is not None}
+        try:
+            for primitive, implementation in known.items():
+                primitive.implementation = lambda *xs, f=implementation, **params: self(f(*xs, **params))
+            return eqn.primitive.implementation(*xs, **{name: _copied(value) for name, value in eqn.params.items()})
+        finally:
+            for primitive, implementation in known.items():
+                primitive.implementation = implementation
 
-_NAMES = {"np": np, "fg": fg, **{f.__name__: f for f in (assigned, added, added_at, scaled, masked)}}
+
+def _copied(value: Any) -> Any:
+    """A parameter of an equation with jaxprs of its own, for which nothing has been derived or prepared."""
+    if isinstance(value, tuple):
+        return tuple(map(_copied, value))
+    if not isinstance(value, Jaxpr):
+        return value
+    equations = []
+    for eqn in value.equations:
+        params = {name: _copied(part) for name, part in eqn.params.items()}
+        equations.append(Equation(eqn.primitive, eqn.inputs, eqn.outputs, params))
+    return Jaxpr(value.inputs, value.constants, equations, value.outputs)
+
+
+_NAMES: dict[str, Any] = {"np": np, "fg": fg, "ruled": ruled, "ruled_back": ruled_back}
+_NAMES |= {f.__name__: f for f in (assigned, added, added_at, scaled, masked)}
 
 
 def function_of(source: str) -> Callable[..., Any]:
@@ -127,10 +174,14 @@ class Drawn:
         source: Its text.
         transformation: The name of what is applied to it.
         arguments: Lists of arguments of the same types: those that it was written with, and others.
+
+    Args:
+        loops: Whether most lines are loops and branches, under transformations.
     """
 
-    def __init__(self, seed: int, most_steps: int = 14) -> None:
+    def __init__(self, seed: int, most_steps: int = 14, loops: bool = False) -> None:
         self._rng = rng = np.random.default_rng(seed)
+        self._chances = CHANCES_OF_LOOPS if loops else CHANCES
         count = int(rng.integers(1, 4))
         shapes = [tuple(int(n) for n in rng.integers(1, 5, size=rng.integers(0, 4))) for _ in range(count)]
         if rng.integers(10) == 0:
@@ -143,7 +194,10 @@ class Drawn:
         dtypes = [DTYPES[rng.integers(len(DTYPES))] for _ in shapes]
         types = list(zip(shapes, dtypes, strict=True))
         first = [self._array(shape, dtype, 0.0) for shape, dtype in types]
-        self.transformation = str(rng.choice(["none", "none", "grad", "jvp", "vmap", "vmap grad", "jit", "hessian"]))
+        choices = ["none", "none", "grad", "jvp", "vmap", "vmap grad", "jit", "hessian"]
+        if loops:
+            choices = ["none", "grad", "grad", "grad", "jvp", "vmap", "vmap grad", "hessian"]
+        self.transformation = str(rng.choice(choices))
         self.source = self._program(first, int(rng.integers(1, most_steps + 1)))
         batch = (2,) if self.transformation.startswith("vmap") else ()
         self.arguments = [
@@ -174,7 +228,7 @@ class Drawn:
                 names = list(values)
                 weights = 1.0 + np.arange(len(names))
                 a, b, c = rng.choice(names, 3, p=weights / weights.sum())
-                kind = CLASSES[rng.choice(len(CLASSES), p=[0.2, 0.2, 0.15, 0.15, 0.12, 0.09, 0.09])]
+                kind = CLASSES[rng.choice(len(CLASSES), p=self._chances)]
                 size = max(1, len(values[a]) if values[a].ndim else 1)
                 indices = rng.integers(-size, size, size=rng.integers(1, 5)).tolist()
                 text = kind[rng.integers(len(kind))]

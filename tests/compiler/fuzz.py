@@ -25,8 +25,11 @@ class MismatchError(AssertionError):
     """A compiled program and NumPy differ."""
 
 
-def check(seed: int) -> str:
+def check(seed: int, loops: bool = False) -> str:
     """Draw a program, and compare what `jit` gives with what NumPy does: values, types and exceptions.
+
+    Args:
+        loops: Whether most of it is to be loops and branches.
 
     Returns:
         What became of it: "compiled", "recorded anew", or "refused" (by NumPy, or by all transformations).
@@ -34,7 +37,7 @@ def check(seed: int) -> str:
     Raises:
         MismatchError: They differ.
     """
-    drawn = Drawn(seed)
+    drawn = Drawn(seed, 7, loops) if loops else Drawn(seed)
     f, jitted = drawn.function(), fg.jit(drawn.function())
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("error")
@@ -133,14 +136,15 @@ def _near(y: Any, z: Any, others: Sequence[Any]) -> Any:
     return same | unsure | (np.abs(y - z) <= 30 * spread + 50 * eps * np.maximum(np.abs(z), 1e-3 * size))
 
 
-def check_many(start: int, stop: int) -> None:
+def check_many(start: int, stop: int, loops: bool = False) -> None:
     """Check a range of seeds; each mismatch is printed."""
     for seed in range(start, stop):
         print(f"#{seed}", flush=True)
         try:
-            print(check(seed))
+            print(check(seed, loops))
         except Exception as error:
-            print(f"MISMATCH {type(error).__name__}: {error}\n{Drawn(seed)}\n", flush=True)
+            drawn = Drawn(seed, 7, loops) if loops else Drawn(seed)
+            print(f"MISMATCH {type(error).__name__}: {error}\n{drawn}\n", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,15 +153,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("start", type=int)
     parser.add_argument("stop", type=int)
     parser.add_argument("--here", action="store_true", help="in this process")
+    parser.add_argument("--loops", action="store_true", help="programs made of loops and branches, and derivatives")
     options = parser.parse_args(arguments)
     if options.here:
-        check_many(options.start, options.stop)
+        check_many(options.start, options.stop, options.loops)
         return 0
     counts: dict[str, int] = {}
     start = options.start
     while start < options.stop:
         stop = min(start + _PORTION, options.stop)
         command = [sys.executable, "-m", "tests.compiler.fuzz", str(start), str(stop), "--here"]
+        command += ["--loops"] if options.loops else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         parts = done.stdout.split("#")[1:]
         for part in parts:

@@ -309,4 +309,36 @@ CONTROLLED = [
     "fg.fori_loop(0,3, lambda i,c:np.cumsum(np.sort(c)),{a})",
     "fg.fori_loop(0,{k}+3, lambda i,c:assigned(c,i%len(c),np.sum(c)*0.1),{a})",
     "fg.fori_loop(0,2, lambda i,c:fg.fori_loop(0,2, lambda j,d:d*0.5+c*j,c),{a})",
+    "fg.fori_loop(0,np.sum({a}>0), lambda i,c:np.sin(c)+i*0.1,{b})",
+    "fg.while_loop(lambda s:(s[0]<6)&(np.sum(s[1]*s[1])>1e-2), lambda s:(s[0]+1,np.tanh(s[1])*0.9),(0,{a}+0*{b}))[1]",
+    "fg.while_loop(lambda s:(s[0]<6)&(np.sum(s[1])<3), "
+    "lambda s:(s[0]+1,np.sin(s[1])+{b},{b}*0.5),(0,{a}+{b},{b}*1))[1]",
+    "fg.while_loop(lambda s:(s[2]<3)&np.all(s[0]<9), lambda s:(s[1],s[0]*0.5+s[1],s[2]+1),({a}*1.0,np.cos({a}),0))[0]",
+    "fg.while_loop(lambda s:s[0]<4, "
+    "lambda s:(s[0]+1,fg.scan(lambda c,x:(c*0.5+x,c),s[1],np.stack([s[1],{a}]))[0]),(0,{a}))[1]",
+    "fg.while_loop(lambda s:s[0]<np.sum({a}>0), "
+    "lambda s:(s[0]+1,fg.fori_loop(0,s[0],lambda i,c:np.cos(c)*{b},s[1])),(0,{b}))[1]",
+    "fg.vmap(lambda r:fg.while_loop(lambda s:(np.sum(np.abs(s[0]))>1)&(s[1]<5), "
+    "lambda s:(np.sin(s[0])*0.6,s[1]+1),(r,0)))({a})[0]",
+    "fg.vmap(lambda r,k:fg.fori_loop(0,k, lambda i,c:np.tanh(c)+r,r))({a},np.sum({a}>0,axis=tuple(range(1,{a}.ndim))))",
+    "fg.scan(lambda c,x:(fg.fori_loop(0,np.sum(x>0), lambda i,d:np.sin(d)+x,c),np.sum(c)),{a}[0],{a})[1]",
+    "fg.scan(lambda c,x:(fg.cond(np.sum(c)>0,lambda u:fg.while_loop(lambda s:(np.sum(s[0])>1)&(s[1]<9),"
+    "lambda s:(s[0]*0.5,s[1]+1),(u,0))[0],np.cos,c)+x,c),{a}[0],{a})[1]",
+    "fg.cond(np.sum({a})>0, lambda u:fg.fori_loop(0,3,lambda i,c:np.cos(c)*u,u), lambda u:u*2,{a})",
+    "fg.scan(lambda c,x:(np.sin(c)*x,c),np.sum({b}),np.ravel({a}),checkpoint='sqrt')[1]",
+    "fg.fori_loop(0,np.sum({a}>0), lambda i,c:np.sin(c)*0.9,{a},checkpoint='sqrt')",
+    "fg.while_loop(lambda s:s[0]<5, lambda s:(s[0]+1,np.tanh(s[1])+{b}),(0,{a}+{b}),checkpoint=2)[1]",
+    "fg.fori_loop(0,3, lambda i,c:c*1j+{a},{a}*(1+0j))",
+    "fg.while_loop(lambda s:(s[0]<5)&(np.sum(abs(s[1]))<9), "
+    "lambda s:(s[0]+1,s[1]*(0.5+1j)+{b}),(0,{a}+{b}+0j))[1].real",
+    "fg.fori_loop(0,len({a}), lambda i,c:assigned(c,i,np.sum(c)*0.5+c[-1-i]),{a}*1.0)",
+    "fg.fori_loop(1,len({a}), lambda i,c:added(c,i,np.sin(c[i-1])),{a}*1.0)",
+    "fg.while_loop(lambda s:s[0]<len({a}), "
+    "lambda s:(s[0]+1,assigned(s[1],s[0],np.cos(s[1][s[0]-1]))),(np.sum({b}>0)*0,{a}*1.0))[1]",
+    "fg.lax.map(lambda r:np.sum(np.sin(r))*r,{a},batch_size=2)",
+    "fg.lax.associative_scan(np.add,{a})",
+    "ruled({a})*{b}",
+    "ruled_back({a})+{b}",
+    "fg.scan(lambda c,x:(ruled(c)*0.5+ruled_back(x),ruled(x)),{a}[0],{a})[1]",
+    "fg.fori_loop(0,np.sum({a}>0), lambda i,c:ruled_back(c)*0.5+ruled({a}),{a}*0.5)",
 ]

@@ -124,6 +124,36 @@ def test_nested_loops_of_every_order_equal_eager_ones_with_rows_and_without(f: A
         assert not compiled.explain().programs[0].executable.fallbacks
 
 
+def root(a: Any) -> Any:
+    """Newton's square root."""
+    return fg.while_loop(lambda x: np.abs(x * x - a) > 1e-12 * a, lambda x: 0.5 * (x + a / x), 1 + 0 * a)
+
+
+def test_loop_whose_value_is_needed_runs_once_for_value_and_derivative() -> None:
+    f = fg.value_and_grad(lambda a: root(a) ** 2)
+    loops = fg.jit(f).lower(np.float64(3.0)).as_text("loops")
+    assert (loops.count("while:"), loops.count("push"), loops.count("pop")) == (1, 1, 1)
+    np.testing.assert_allclose(fg.jit(f, compile="now")(3.0), (3.0, 1.0), rtol=1e-14)
+
+
+def test_loop_within_a_checkpoint_keeps_nothing_meanwhile() -> None:
+    f = fg.grad(lambda a: fg.checkpoint(root)(a) ** 2)
+    loops = fg.jit(f).lower(np.float64(3.0)).as_text("loops")
+    assert (loops.count("while:"), loops.count("push"), loops.count("pop")) == (2, 1, 1)
+    assert loops.index("break") < loops.rindex("while:") < loops.index("push")
+
+
+def test_pullback_that_is_called_twice_goes_back_twice() -> None:
+    def both(a: Any, b: Any) -> Any:
+        y, pullback = fg.vjp(root, a)
+        return y, pullback(b)[0], pullback(y * b)[0]
+
+    compiled = fg.jit(both, compile="now")
+    numbers = np.float64(3.0), np.float64(2.0)
+    np.testing.assert_allclose(compiled(*numbers), both(*numbers), rtol=1e-13)
+    np.testing.assert_allclose(compiled(*numbers), both(*numbers), rtol=1e-13)
+
+
 # What ends before its end --------------------------------------------------------------------------------------------
 
 

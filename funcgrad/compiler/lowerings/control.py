@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -127,11 +127,16 @@ def _while(
     if not _is_native(cond_jaxpr, body_jaxpr):
         return NotImplemented
     condition, body = simplified(cond_jaxpr), simplified(body_jaxpr)
+    back = lowering.returns.get(id(eqn))
+    way = None if back is None else _way(back)
     last = num_cond_consts + num_body_consts
     cond_consts = _stored(lowering, args[:num_cond_consts], condition.in_avals[:num_cond_consts])
     consts = _stored(lowering, args[num_cond_consts:last], body.in_avals[:num_body_consts])
     carry = _carried(lowering, args[last:], body.in_avals[num_body_consts:])
-    _rounds(lowering, condition, cond_consts, body, consts, carry)
+    if back is None or way is None:
+        _rounds(lowering, condition, cond_consts, body, consts, carry)
+    else:
+        lowering.left[id(back)] = _there(lowering, way, condition, cond_consts, consts, carry)
     return carry
 
 
@@ -175,37 +180,76 @@ def _kept(fusion: Fusion, ys: Sequence[Tensor], frames: Frames) -> list[Tensor]:
     return [kept[id(y)] for y in ys]
 
 
-@lowers(while_transpose_p, complex_numbers=True)
-def _while_transpose(lowering: Lowering, eqn: Equation, *args: Tensor, first: tuple[bool, ...], **params: Any) -> Any:
-    """The loop once more, with what its backward pass needs in frames; then the transposed steps, frame by frame."""
-    jaxpr: Jaxpr = params["body_jaxpr"]
-    operands = by_kind(args, params)
-    num_consts, num_carry = len(operands.consts), len(operands.carry)
-    split = split_body(jaxpr, first, num_consts, num_carry)
+class _Way(NamedTuple):
+    """How a loop is gone through, and back.
+
+    Attributes:
+        split: The parts of its body.
+        known: The body that keeps what the way back needs.
+        back: The transposed body.
+        values: The constants of that.
+    """
+
+    split: Split
+    known: Jaxpr
+    back: Jaxpr
+    values: tuple[Any, ...]
+
+
+def _way(eqn: Equation) -> _Way | None:
+    """The way that a `while_transpose` takes; None where it carries what compiled code does not know."""
+    jaxpr: Jaxpr = eqn.params["body_jaxpr"]
+    num_consts = eqn.params["num_body_consts"]
+    split = split_body(jaxpr, eqn.params["first"], num_consts, len(jaxpr.outputs))
     body = transposed_body(split, ())
-    known, back = simplified(split.known.jaxpr), simplified(body.jaxpr)
-    if not _is_native(params["cond_jaxpr"], jaxpr, known, back):
+    way = _Way(split, simplified(split.known.jaxpr), simplified(body.jaxpr), body.values)
+    return way if _is_native(eqn.params["cond_jaxpr"], jaxpr, way.known, way.back) else None
+
+
+def _there(
+    lowering: Lowering,
+    way: _Way,
+    condition: Jaxpr,
+    cond_consts: Sequence[Tensor],
+    consts: Sequence[Tensor],
+    carry: Sequence[Tensor],
+) -> tuple[Frames, list[Tensor]]:
+    """The loop that keeps what the way back needs: frames, and the tensors in them."""
+    frames = Frames()
+    constants = _constants(way.split.known.values)
+    return frames, _rounds(lowering, condition, cond_consts, way.known, [*constants, *consts], carry, frames)
+
+
+@lowers(while_transpose_p, complex_numbers=True)
+def _while_transpose(lowering: Lowering, eqn: Equation, *args: Tensor, **params: Any) -> Any:
+    """The loop once more, unless it has just run, and what its way back needs in frames; then back, frame by frame."""
+    way = _way(eqn)
+    if way is None:
         return NotImplemented
-    condition, avals = simplified(params["cond_jaxpr"]), jaxpr.in_avals
-    cond_consts = _stored(lowering, operands.cond_consts, condition.in_avals[: len(operands.cond_consts)])
+    operands, split, back = by_kind(args, params), way.split, way.back
+    avals, num_consts = params["body_jaxpr"].in_avals, params["num_body_consts"]
     consts = _stored(lowering, operands.consts, avals[:num_consts])
     steady = _steady(lowering, split, consts)
-    carry = _carried(lowering, operands.carry, avals[num_consts:])
-    frames = Frames()
-    kept = _rounds(lowering, condition, cond_consts, known, [*_constants(split.known.values), *consts], carry, frames)
+    left = lowering.left.pop(id(eqn), None)
+    if left is None:
+        condition = simplified(params["cond_jaxpr"])
+        cond_consts = _stored(lowering, operands.cond_consts, condition.in_avals[: len(operands.cond_consts)])
+        carry = _carried(lowering, operands.carry, avals[num_consts:])
+        left = _there(lowering, way, condition, cond_consts, consts, carry)
+    frames, kept = left
     rows = [kept[number] for _, number in split.rows]
-    types = back.in_avals[len(body.values) + len(steady) :][: split.num_consts + split.num_carry]
+    types = back.in_avals[len(way.values) + len(steady) :][: split.num_consts + split.num_carry]
     zeros = [constant(0, aval.dtype, aval.shape) for aval in types[: split.num_consts]]
     state = _carried(lowering, [*zeros, *operands.cts], types)
     axis = -1 - lowering.depth
     lowering.depth += 1
-    fusion, outs = lowering.inner(back, [*_constants(body.values), *steady, *state, *rows], [*state, *rows])
+    fusion, outs = lowering.inner(back, [*_constants(way.values), *steady, *state, *rows], [*state, *rows])
     _carry_on(fusion, outs, state)
     lowering.depth -= 1
     loop = Loop(axis, None, fusion.steps)
     loop.pops = frames
     lowering.fusion.append(loop)
-    return picked(spread(state, split.active), first)
+    return picked(spread(state, split.active), params["first"])
 
 
 def _steady(lowering: Lowering, split: Split, consts: Sequence[Tensor]) -> list[Tensor]:
