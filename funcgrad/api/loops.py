@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from funcgrad.control.checkpointed_while import checkpointed_while
 from funcgrad.control.reversal import steps
 from funcgrad.control.scan import scan as scan_flat
 from funcgrad.control.schedules import checkpointed_scan, step_bytes, while_in_pieces
+from funcgrad.control.unrolling import unrolled_scan
 from funcgrad.control.while_loop import while_loop as while_flat
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, TreeMismatchError, message
@@ -53,7 +55,8 @@ def scan(
         xs: A tree of arrays with rows along axis 0, all of one length; None for a loop without.
         length: The number of steps; needed where xs is None.
         reverse: Whether to go from the last row to the first; outputs stand where their rows do.
-        unroll: Accepted as a hint, as in JAX; it changes no result.
+        unroll: How many steps to take in one round of the loop, a number from 1, or True for all: as many copies of f
+            stand one after the other. It changes no result. Where `checkpoint` is given, steps are those rounds.
         checkpoint: How much to keep for derivatives; what is not kept is computed again. An integer s keeps s states
             at a time, and what the backward pass needs of one step: by the binomial schedule no step of
             (s + t)! / (s! t!) runs more than t times forwards, besides once for the value. "sqrt" keeps about
@@ -72,7 +75,7 @@ def scan(
         >>> scan(lambda total, x: (total + x, total), 0.0, np.array([1.0, 2.0, 3.0]))
         (np.float64(6.0), array([0., 1., 3.]))
     """
-    return _scan("scan", f, f, init, xs, length, bool(reverse), checkpoint)
+    return _scan("scan", f, f, init, xs, length, bool(reverse), checkpoint, unroll)
 
 
 def _scan(
@@ -84,10 +87,13 @@ def _scan(
     length: int | None = None,
     reverse: bool = False,
     checkpoint: Checkpoint = None,
+    unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
     """`scan` on behalf of a construct, of which `user` is the function that messages name."""
+    name = f"{construct}({name_of(user)})"
+    copies = _copies(name, unroll)
     rows, rows_tree = operands(construct, user, xs, "xs")
-    steps = _length(user, rows, rows_tree, length, construct)
+    length = _length(user, rows, rows_tree, length, construct)
     carry, carry_tree = operands(construct, user, init, "init")
     row_avals = [ShapedArray(get_aval(x).shape[1:], get_aval(x).dtype) for x in rows]
     tree = tree_flatten((tree_unflatten(carry_tree, carry), tree_unflatten(rows_tree, rows)))[1]
@@ -99,11 +105,24 @@ def _scan(
         carry,
         lambda out_tree, outs: _pair(f, out_tree),
     )
-    last, ys = _run_scan(
-        f"{construct}({name_of(user)})", body.jaxpr, body.captured, carry, rows, steps, reverse, checkpoint
-    )
+    last, ys = _run_scan(name, body.jaxpr, body.captured, carry, rows, length, reverse, checkpoint, copies)
     results = fresh([*last, *ys], [*carry, *body.captured])
     return tree_unflatten(body.tree, results)
+
+
+def _copies(name: str, unroll: int | bool) -> int | None:
+    """How many steps a round takes; None for all.
+
+    Raises:
+        ArgumentError: unroll is no number from 1, nor a truth value.
+    """
+    if isinstance(unroll, (bool, np.bool_)):
+        return None if unroll else 1
+    if isinstance(unroll, (int, np.integer)) and unroll >= 1:
+        return int(unroll)
+    raise ArgumentError(
+        message(f"{name} has unroll={unroll!r}.", where=caller(), fix="a number of steps from 1, or True for all.")
+    )
 
 
 def _length(f: Callable[..., Any], rows: Sequence[Any], tree: TreeDef, length: int | None, construct: str) -> int:
@@ -238,7 +257,7 @@ def fori_loop(
         upper: The i before which to stop, an integer.
         body_fun: From i and the value to the next value, of the same tree, shapes and dtypes.
         init_val: The first value, any tree.
-        unroll: Accepted as a hint, as in JAX; it changes no result.
+        unroll: How many steps to take in one round of the loop, as for `scan`; the bounds must not be traced then.
         checkpoint: How much to keep for derivatives, as for `scan`.
 
     Returns:
@@ -252,17 +271,28 @@ def fori_loop(
         >>> fori_loop(0, 10, lambda i, total: total + i, 0)
         np.int64(45)
     """
-    for name, x in (("lower", lower), ("upper", upper)):
+    for bound, x in (("lower", lower), ("upper", upper)):
         aval = get_aval(x)
         if aval.shape or aval.dtype.kind not in "iu":
             raise ArgumentError(
                 message(
                     f"fori_loop({name_of(body_fun)}) needs integers for its bounds.",
-                    value=f"{name}: {aval!r}",
+                    value=f"{bound}: {aval!r}",
                     where=caller(),
-                    fix=f"{name}.astype(int)" if aval.shape == () and hasattr(x, "astype") else "one integer each.",
+                    fix=f"{bound}.astype(int)" if aval.shape == () and hasattr(x, "astype") else "one integer each.",
                 )
             )
+    name = f"fori_loop({name_of(body_fun)})"
+    copies = _copies(name, 1 if unroll is None else unroll)
+    if copies != 1 and (isinstance(lower, Tracer) or isinstance(upper, Tracer)):
+        raise ArgumentError(
+            message(
+                f"{name} has unroll={unroll!r} and a traced bound.",
+                where=caller(),
+                why="how many steps there are is not known when the loop is recorded.",
+                fix="unroll=1; or bounds that are plain integers.",
+            )
+        )
     carry, tree = operands("fori_loop", body_fun, init_val, "init_val")
     arguments = tree_flatten((0, tree_unflatten(tree, carry)))[1]
     counter = ShapedArray((), np.int64)
@@ -274,20 +304,28 @@ def fori_loop(
         carry,
         lambda out_tree, outs: (out_tree, out_tree.num_leaves),
     )
-    last = _count(f"fori_loop({name_of(body_fun)})", body, lower, upper, carry, checkpoint)
+    last = _count(name, body, lower, upper, carry, checkpoint, copies)
     return tree_unflatten(tree, fresh(last, [*carry, *body.captured]))
 
 
-def _count(name: str, body: Body, lower: Any, upper: Any, carry: Sequence[Any], checkpoint: Checkpoint) -> list[Any]:
+def _count(
+    name: str,
+    body: Body,
+    lower: Any,
+    upper: Any,
+    carry: Sequence[Any],
+    checkpoint: Checkpoint,
+    copies: int | None,
+) -> list[Any]:
     """Run a counting loop: so many steps where the bounds are known, a condition where they are traced."""
     captured, inputs = len(body.captured), body.jaxpr.inputs
     following = Var(ShapedArray((), np.int64))
     count = Equation(add_p, [inputs[captured], Literal(np.int64(1))], [following], {})
     counted = Jaxpr(inputs, (), [*body.jaxpr.equations, count], [following, *body.jaxpr.outputs])
     if not (isinstance(lower, Tracer) or isinstance(upper, Tracer)):
-        steps = max(0, int(upper) - int(lower))
+        length = max(0, int(upper) - int(lower))
         first = [np.int64(lower), *carry]
-        last, _ = _run_scan(name, counted, body.captured, first, [], steps, False, checkpoint)
+        last, _ = _run_scan(name, counted, body.captured, first, [], length, False, checkpoint, copies)
         return last[1:]
     bound, i, pred = (Var(ShapedArray((), dtype)) for dtype in (np.int64, np.int64, np.bool_))
     others = [Var(v.aval) for v in inputs[captured + 1 :]]
@@ -306,8 +344,22 @@ def _run_scan(
     length: int,
     reverse: bool,
     checkpoint: Checkpoint,
+    copies: int | None,
 ) -> tuple[list[Any], list[Any]]:
-    limit = memory_limit(name, checkpoint)
+    rounds = partial(_checkpointed, memory_limit(name, checkpoint))
+    copies = max(length, 1) if copies is None else copies
+    return unrolled_scan(rounds, jaxpr, consts, carry, xs, length, reverse, copies)
+
+
+def _checkpointed(
+    limit: States | int | str | None,
+    jaxpr: Jaxpr,
+    consts: Sequence[Any],
+    carry: Sequence[Any],
+    xs: Sequence[Any],
+    length: int,
+    reverse: bool,
+) -> tuple[list[Any], list[Any]]:
     if limit is None:
         return scan_flat(jaxpr, consts, carry, xs, length, reverse)
     if isinstance(limit, States):

@@ -121,6 +121,72 @@ def test_scan_of_any_length_and_direction_equals_the_python_loop(length: int, re
         np.testing.assert_allclose(fg.grad(lambda c, xs: loss(c, xs, kept), argnum)(C, xs), expected, atol=1e-12)
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(0, 7), st.booleans(), st.sampled_from([1, 2, 3, 7, 9, True, False]), st.sampled_from([None, 2, "sqrt"])
+)
+def test_unrolled_scan_has_the_same_numbers(length: int, reverse: bool, unroll: Any, checkpoint: Any) -> None:
+    def loss(c: Any, xs: Any, unroll: Any) -> Any:
+        c, (ys, _) = fg.scan(
+            lambda c, x: (step(c, x)[0], (np.sum(c * x), None)),
+            c,
+            xs,
+            reverse=reverse,
+            unroll=unroll,
+            checkpoint=checkpoint,
+        )
+        return np.sum(c**2) + np.sum(np.sin(ys))
+
+    xs = np.resize(XS, (length, 3))
+    assert loss(C, xs, unroll) == loss(C, xs, 1)
+    assert fg.jit(loss, static_argnums=2)(C, xs, unroll) == loss(C, xs, 1)
+    for argnum in (0, 1):
+        expected = fg.grad(loss, argnum)(C, xs, 1)
+        np.testing.assert_allclose(fg.grad(loss, argnum)(C, xs, unroll), expected, rtol=1e-12, atol=1e-14)
+        found = fg.jit(fg.grad(loss, argnum), static_argnums=2)(C, xs, unroll)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+    expected = fg.hessian(loss)(C, xs, 1)
+    np.testing.assert_allclose(fg.hessian(loss)(C, xs, unroll), expected, rtol=1e-11, atol=1e-12)
+
+
+def test_unrolled_rounds_hold_as_many_copies_of_the_body() -> None:
+    def lengths(**options: Any) -> list[int]:
+        jaxpr = fg.make_jaxpr(lambda c: fg.scan(step, c, XS, **options)[0])(C)
+        return [eqn.params["length"] for eqn in jaxpr.equations if eqn.primitive.name == "scan"]
+
+    def tanhs(**options: Any) -> int:
+        return str(fg.make_jaxpr(lambda c: fg.scan(step, c, XS, **options)[0])(C)).count("tanh")
+
+    assert (lengths(), tanhs()) == ([6], 1)
+    assert (lengths(unroll=2), tanhs(unroll=2)) == ([3], 2)
+    assert (lengths(unroll=4), tanhs(unroll=4)) == ([], 6)
+    assert (lengths(unroll=True), tanhs(unroll=True)) == ([], 6)
+    assert (lengths(unroll=False), tanhs(unroll=False)) == ([6], 1)
+    text = fg.jit(lambda c: fg.scan(step, c, XS, unroll=2)[0]).lower(C).as_text("loops")
+    assert "loop t0<3" in text
+
+
+def test_fori_loop_unrolls_where_its_bounds_are_known() -> None:
+    for unroll in (None, 1, 3, True, False):
+        assert fg.fori_loop(2, 10, lambda i, total: total + i, 0, unroll=unroll) == 44
+        assert (
+            abs(fg.grad(lambda x, k=unroll: fg.fori_loop(0, 5, lambda i, y: y * x, x, unroll=k))(1.1) - 6 * 1.1**5)
+            < 1e-13
+        )
+    traced = fg.jit(lambda n: fg.fori_loop(0, n, lambda i, total: total + i, 0, unroll=2))
+    with pytest.raises(ArgumentError, match="has unroll=2 and a traced bound"):
+        traced(5)
+
+
+@pytest.mark.parametrize("unroll", [0, -1, 2.0, "all", None])
+def test_unroll_is_a_number_from_one_or_a_truth_value(unroll: Any) -> None:
+    with pytest.raises(ArgumentError, match="has unroll="):
+        fg.scan(step, C, XS, unroll=unroll)
+    if unroll is not None:
+        with pytest.raises(ArgumentError, match="has unroll="):
+            fg.fori_loop(0, 3, lambda i, x: x, 1.0, unroll=unroll)
+
+
 def test_newton_root_derivatives_and_batch_equal_the_analytic_ones() -> None:
     def root(a: Any) -> Any:
         return fg.while_loop(lambda x: np.abs(x * x - a) > 1e-14 * a, lambda x: 0.5 * (x + a / x), a)
