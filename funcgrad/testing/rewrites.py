@@ -16,6 +16,7 @@ from funcgrad.testing.terms import Axes, Term, is_number, same, squared, sum_axe
 
 _LARGEST_EXPONENT = 700.0
 _MARGIN = 1e-12
+_RIDGE = 1e-9
 # NumPy's stubs do not know keepdims as a variable.
 _logaddexp_over: Any = np.logaddexp.reduce
 
@@ -26,10 +27,12 @@ class Rewrite(NamedTuple):
     Attributes:
         text: In the user's words.
         compute: Gives its value.
+        exact: Whether it gives the same as before where that was finite.
     """
 
     text: str
     compute: Callable[[], Any]
+    exact: bool = True
 
 
 Pattern = Callable[[Term], Rewrite | None]
@@ -100,7 +103,7 @@ def _log_softmax(term: Term) -> Rewrite | None:
         return None
     x, over = parts
     return Rewrite(
-        f"{x.text} - np.logaddexp.reduce({x.text}, {_kept(over)})",
+        f"{x.operand} - np.logaddexp.reduce({x.text}, {_kept(over)})",
         lambda: x.value - _logaddexp_over(x.value, axis=over.axis, keepdims=True),
     )
 
@@ -132,7 +135,7 @@ def _softmax(term: Term) -> Rewrite | None:
 
     words = _kept(over)
     return Rewrite(
-        f"e / np.sum(e, {words}) with e = np.exp({x.text} - np.max({x.text}, {words}))",
+        f"e / np.sum(e, {words}) with e = np.exp({x.operand} - np.max({x.text}, {words}))",
         compute,
     )
 
@@ -150,15 +153,15 @@ def _sigmoid(term: Term) -> Rewrite | None:
     u = e.operands[0]
     if u.kind == "negative":
         x = u.operands[0]
-        return Rewrite(f"0.5 * (1 + np.tanh({x.text} / 2))", lambda: 0.5 * (1 + np.tanh(x.value / 2)))
-    return Rewrite(f"0.5 * (1 - np.tanh({u.text} / 2))", lambda: 0.5 * (1 - np.tanh(u.value / 2)))
+        return Rewrite(f"0.5 * (1 + np.tanh({x.operand} / 2))", lambda: 0.5 * (1 + np.tanh(x.value / 2)))
+    return Rewrite(f"0.5 * (1 - np.tanh({u.operand} / 2))", lambda: 0.5 * (1 - np.tanh(u.value / 2)))
 
 
 def _sinc(term: Term) -> Rewrite | None:
     over, under = term.operands
     if over.kind != "sin" or not same(over.operands[0], under):
         return None
-    return Rewrite(f"np.sinc({under.text} / np.pi)", lambda: np.sinc(under.value / np.pi))
+    return Rewrite(f"np.sinc({under.operand} / np.pi)", lambda: np.sinc(under.value / np.pi))
 
 
 _LONG = 16
@@ -166,15 +169,15 @@ _LONG = 16
 
 def _shown(term: Term, letter: str) -> tuple[str, str]:
     """What a term that is to be written more than once is called, and what has to be said of that."""
-    text = term.text
-    return (text, "") if len(text) < _LONG else (letter, f" with {letter} = {text}")
+    text = term.operand
+    return (text, "") if len(text) < _LONG else (letter, f" with {letter} = {term.text}")
 
 
 def _guarded_quotient(term: Term) -> Rewrite | None:
     n, d = term.operands
     name, said = _shown(d, "d")
     return Rewrite(
-        f"np.where({name} != 0, {n.text} / np.where({name} != 0, {name}, 1), 0){said}",
+        f"np.where({name} != 0, {n.operand} / np.where({name} != 0, {name}, 1), 0){said}",
         lambda: np.where(d.value != 0, n.value / np.where(d.value != 0, d.value, 1.0), 0.0),
     )
 
@@ -220,7 +223,7 @@ def _guarded_power(term: Term) -> Rewrite | None:
         return None  # a polynomial, which has values and derivatives everywhere
     name, said = _shown(x, "u")
     return Rewrite(
-        f"np.where({name} > 0, np.where({name} > 0, {name}, 1) ** {p.text}, 0){said}",
+        f"np.where({name} > 0, np.where({name} > 0, {name}, 1) ** {p.operand}, 0){said}",
         lambda: np.where(x.value > 0, np.where(x.value > 0, x.value, 1.0) ** p.value, 0.0),
     )
 
@@ -256,7 +259,7 @@ def _finite_top(term: Term) -> Rewrite | None:
     if top.kind != "reduce_max":
         return None
     return Rewrite(
-        f"{x.text} - np.where(np.isfinite({top.text}), {top.text}, 0)",
+        f"{x.operand} - np.where(np.isfinite({top.text}), {top.text}, 0)",
         lambda: x.value - np.where(np.isfinite(top.value), top.value, 0.0),
     )
 
@@ -265,8 +268,9 @@ def _ridge(term: Term) -> Rewrite | None:
     a = term.operands[0]
     n = a.shape[-1]
     return Rewrite(
-        f"np.linalg.slogdet({a.text} + {_MARGIN:g} * np.eye({n}))",
-        lambda: np.linalg.slogdet(a.value + _MARGIN * np.eye(n)),
+        f"np.linalg.slogdet({a.operand} + {_RIDGE:g} * np.eye({n}))",
+        lambda: np.linalg.slogdet(a.value + _RIDGE * np.eye(n)),
+        exact=False,
     )
 
 

@@ -80,7 +80,7 @@ def _proposed(step: Step, pattern: Pattern, steps: Sequence[Step]) -> Rewrite | 
         rewrite = pattern(Term(step.ys[0], step))
     except UnnamedError:
         return None
-    if rewrite is None or not _agrees(step.ys[0], quietly(rewrite.compute)):
+    if rewrite is None or (rewrite.exact and not _agrees(step.ys[0], quietly(rewrite.compute))):
         return None
     return rewrite
 

@@ -18,6 +18,9 @@ class UnnamedError(Exception):
     """A value has no name in the user's lines."""
 
 
+_ATOMS = (ast.Name, ast.Call, ast.Attribute, ast.Subscript, ast.Constant, ast.List, ast.Tuple)
+
+
 class Term:
     """A value and how it was computed, from a step that is over or from a recording that is under way."""
 
@@ -52,6 +55,16 @@ class Term:
         if self.name is None:
             raise UnnamedError
         return self.name
+
+    @property
+    def operand(self) -> str:
+        """What the user calls it, beside an operator: in parentheses if it is made by one itself."""
+        text = self.text
+        try:
+            node = ast.parse(text, mode="eval").body
+        except SyntaxError:
+            return text
+        return text if isinstance(node, _ATOMS) else f"({text})"
 
     @property
     def shape(self) -> tuple[int, ...]:
