@@ -304,7 +304,7 @@ def _turn(g: Value) -> tuple[Pair, Pair]:
     steep = fabs(g) > 0.25
     part = select(steep, 0.5 - fabs(g), fabs(g))
     r, lost = exact_product(part, part.like(math.pi))
-    sine, cosine = sine_and_cosine(r, fma(part, PI_REST, lost), False)
+    sine, cosine = sine_and_cosine(r, fma(part, PI_REST, lost))
     (a, a_rest), (b, b_rest) = quick_sum(*sine), quick_sum(*cosine)
     first = select(steep, b, a), select(steep, b_rest, a_rest)
     return first, (select(steep, a, b), select(steep, a_rest, b_rest))

@@ -277,17 +277,12 @@ def log2_short(x: Value) -> Value:
 
 def exp2_short(x: Value) -> Value:
     """2^x to 2^-32 of it, for a float64 where that is normal."""
-    form = format_of(x)
-    if has_tables(x):
-        rounder = form.rounder / ENTRIES
-        shifted = x + rounder
-        scale, coefficients = power_of_sixteenths(shifted), EXP2_OF_REST_SHORT
-    else:
-        rounder = form.rounder + form.bias
-        shifted = x + rounder
-        scale, coefficients = power_of_two(shifted), EXP2_SHORT
+    form, tables = format_of(x), has_tables(x)
+    rounder = form.rounder / ENTRIES if tables else form.rounder + form.bias
+    shifted = x + rounder
     f = x - (shifted - rounder)
-    return fma(scale * f, polynomial(f, coefficients), scale)
+    scale = power_of_sixteenths(shifted) if tables else power_of_two(shifted)
+    return fma(scale * f, polynomial(f, EXP2_OF_REST_SHORT if tables else EXP2_SHORT), scale)
 
 
 # Roots

@@ -2,12 +2,12 @@
 
 Up to 2^20 the reduction is that of Cody and Waite with pi/2 in three parts; above, in a function that only vectors
 with such a number call, that of Payne and Hanson: integers of 192 bits, the product of the mantissa and those bits of
-2/pi that matter. sin and cos of one number share all but the last few instructions. float32 goes through float64.
+2/pi that matter. sin and cos of one number share all but the last few instructions. float32 has its own
+reduction in `quadrants`, but for numbers beyond 2^16.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 from funcgrad.kernels.assembly import (
@@ -25,6 +25,7 @@ from funcgrad.kernels.assembly import (
     rarely,
     select,
 )
+from funcgrad.kernels.math import quadrants
 from funcgrad.kernels.math.arithmetic import (
     INF,
     NAN,
@@ -32,7 +33,6 @@ from funcgrad.kernels.math.arithmetic import (
     exact_product,
     exact_sum,
     format_of,
-    horner,
     polynomial,
     quick_sum,
 )
@@ -45,8 +45,7 @@ TWO_BY_PI = 0.6366197723675814
 # The greatest argument of the first reduction.
 LARGEST = 2.0**20
 
-# (sin(r) - r) / r^3 and (cos(r) - 1 + r^2/2) / r^4 in powers of r^2, |r| <= pi/4: to 2^-57.9 of sin and 2^-63.9 of cos;
-# for float32 to 2^-28.0 and 2^-33.0.
+# (sin(r) - r) / r^3 and (cos(r) - 1 + r^2/2) / r^4 in powers of r^2, |r| <= pi/4: to 2^-57.9 of sin and 2^-63.9 of cos.
 SINE = (
     -0.1666666666666663,
     0.00833333333332184,
@@ -63,12 +62,10 @@ COSINE = (
     2.087570511544065e-09,
     -1.1358732805907325e-11,
 )
-SINE_F32 = (-0.1666665460231601, 0.008332160272036725, -0.00019515213751086763)
-COSINE_F32 = (0.0416666456701353, -0.0013887315612711479, 2.4433082031377806e-05)
 
 BY_PI = 0.3183098861837907
 # sin and cos of multiples of pi/16, the former as pairs; Taylor's series of (sin(r) - r) / r^3 and (cos(r) - 1) / r^2,
-# which for |r| <= pi/32 have errors of 2^-58.7 of sin and 2^-55.3; two terms of each are enough for float32.
+# which for |r| <= pi/32 have errors of 2^-58.7 of sin and 2^-55.3.
 SINES = (
     0.0,
     0.19509032201612828,
@@ -153,14 +150,14 @@ def quarters(x: Value) -> tuple[Value, Value, Value]:
 
 
 def quarters_of_large(x: Value) -> tuple[Value, Value, Value]:
-    """The same for every |x| from 2^20 to the greatest finite number.
+    """The same for every |x| from 2^16 to the greatest finite number.
 
     x = m 2^e, so that bits of 2/pi above 2^(2 - e) add multiples of 4 to x 2/pi; the 192 after those are enough: no
     double is closer than 2^-62 to a multiple of pi/2, relative to it.
     """
     bits = x.bits(I64)
     exponent = ((bits >> 52) & 2047) - 1075
-    exponent = select(exponent < -32, -32, exponent)
+    exponent = select(exponent < -36, -36, exponent)
     mantissa = ((bits & (2**52 - 1)) | 2**52).bits(U64)
     position = exponent + 62
     index, shift = position >> 6, (position & 63).bits(U64)
@@ -202,74 +199,66 @@ def _product(mantissa: Value, words: list[Value]) -> list[Value]:
 # Of a reduced argument
 
 
-def sine_and_cosine(r: Value, rest: Value, single: bool) -> tuple[Pair, Pair]:
+def sine_and_cosine(r: Value, rest: Value) -> tuple[Pair, Pair]:
     """sin and cos of r + rest, |r| <= pi/4, each as two numbers to add."""
     square = r * r
     half = 0.5 * square
     near = 1.0 - half
-    sine = polynomial(square, SINE_F32 if single else SINE)
-    cosine = polynomial(square, COSINE_F32 if single else COSINE)
-    if single:
-        return (r, r * square * sine), (near, square * square * cosine)
-    sine = fma(r * square, sine, rest * near)
-    cosine = fma(square * square, cosine, fma(-r, rest, (1.0 - near) - half))
+    sine = fma(r * square, polynomial(square, SINE), rest * near)
+    cosine = fma(square * square, polynomial(square, COSINE), fma(-r, rest, (1.0 - near) - half))
     return (r, sine), (near, cosine)
 
 
-def _sine(q: Value, r: Value, rest: Value, x: Value, single: bool = False) -> Value:
+def _sine(q: Value, r: Value, rest: Value, x: Value) -> Value:
     """sin(x) of |x| reduced."""
-    sine, cosine = sine_and_cosine(r, rest, single)
+    sine, cosine = sine_and_cosine(r, rest)
     y = select((q & 1).differs(0), cosine[0] + cosine[1], sine[0] + sine[1])
     return (y.bits(I64) ^ (((q << 62) ^ x.bits(I64)) & -(2**63))).bits(F64)
 
 
-def _cosine(q: Value, r: Value, rest: Value, x: Value, single: bool = False) -> Value:
+def _cosine(q: Value, r: Value, rest: Value, x: Value) -> Value:
     """cos(x) of |x| reduced."""
-    sine, cosine = sine_and_cosine(r, rest, single)
+    sine, cosine = sine_and_cosine(r, rest)
     y = select((q & 1).differs(0), sine[0] + sine[1], cosine[0] + cosine[1])
     return (y.bits(I64) ^ (((q + 1) << 62) & -(2**63))).bits(F64)
 
 
-def _tangent(q: Value, r: Value, rest: Value, x: Value, single: bool = False) -> Value:
+def _tangent(q: Value, r: Value, rest: Value, x: Value) -> Value:
     """tan(x) of |x| reduced: the quotient, and for float64 a correction by what it leaves."""
-    sine, cosine = sine_and_cosine(r, rest, single)
+    sine, cosine = sine_and_cosine(r, rest)
     odd = (q & 1).differs(0)
-    if single:
-        y, z = sine[0] + sine[1], cosine[0] + cosine[1]
-        y = select(odd, z, y) / select(odd, y, z)
-    else:
-        (a, a_rest), (b, b_rest) = quick_sum(*sine), quick_sum(*cosine)
-        upper, upper_rest = select(odd, b, a), select(odd, b_rest, a_rest)
-        lower, lower_rest = select(odd, a, b), select(odd, a_rest, b_rest)
-        inverse = 1.0 / lower
-        y = upper * inverse
-        left = fma(-y, lower_rest, fma(-y, lower, upper) + upper_rest)
-        y = fma(left, inverse, y)
+    (a, a_rest), (b, b_rest) = quick_sum(*sine), quick_sum(*cosine)
+    upper, upper_rest = select(odd, b, a), select(odd, b_rest, a_rest)
+    lower, lower_rest = select(odd, a, b), select(odd, a_rest, b_rest)
+    inverse = 1.0 / lower
+    y = upper * inverse
+    left = fma(-y, lower_rest, fma(-y, lower, upper) + upper_rest)
+    y = fma(left, inverse, y)
     return (y.bits(I64) ^ (((q << 63) ^ x.bits(I64)) & -(2**63))).bits(F64)
 
 
 @outlined
 def sin_of_large(x: Value) -> Value:
-    """sin(x) for |x| from 2^20."""
+    """sin(x) for |x| from 2^16."""
     return _sine(*quarters_of_large(x), x)
 
 
 @outlined
 def cos_of_large(x: Value) -> Value:
-    """cos(x) for |x| from 2^20."""
+    """cos(x) for |x| from 2^16."""
     return _cosine(*quarters_of_large(x), x)
 
 
 @outlined
 def tan_of_large(x: Value) -> Value:
-    """tan(x) for |x| from 2^20."""
+    """tan(x) for |x| from 2^16."""
     return _tangent(*quarters_of_large(x), x)
 
 
 # Up to 2^20: |x| = k pi/16 + r, a table of sin and cos of k pi/16, and Taylor's series in r
 
 
-def _sixteenths(size: Value, single: bool) -> tuple[Value, Value, Value]:
+def _sixteenths(size: Value) -> tuple[Value, Value, Value]:
     """k in the last bits of an integer, sin(r) and cos(r) - 1."""
     first, second, third = (-2.0 / ENTRIES * part for part in HALF_PI)
     rounder = format_of(size).rounder
@@ -278,63 +267,61 @@ def _sixteenths(size: Value, single: bool) -> tuple[Value, Value, Value]:
     whole = fma(k, first, size)
     r = fma(k, second, whole)
     square = r * r
-    cube = r * square
-    if single:
-        bent, drop = fma(cube, horner(square, SINE_SERIES[:2]), r), square * horner(square, COSINE_SERIES[:2])
-    else:
-        rest = fma(k, third, fma(k, second, whole - r))
-        bent = r + fma(cube, polynomial(square, SINE_SERIES), rest)
-        drop = square * polynomial(square, COSINE_SERIES)
-    return shifted.bits(I64), bent, drop
+    rest = fma(k, third, fma(k, second, whole - r))
+    bent = r + fma(r * square, polynomial(square, SINE_SERIES), rest)
+    return shifted.bits(I64), bent, square * polynomial(square, COSINE_SERIES)
 
 
-def _sine_at(index: Value, bent: Value, drop: Value, single: bool) -> tuple[Value, Value]:
+def _sine_at(index: Value, bent: Value, drop: Value) -> tuple[Value, Value]:
     """The size of sin(k pi/16 + r), or its negative, and k with the sign in its first bit; the cosine for k + 8."""
     sine, cosine = entry("fg_sines", SINES, index), entry("fg_cosines", COSINES, index)
-    small = sine * drop if single else fma(sine, drop, entry("fg_sines_rest", SINES_REST, index))
+    small = fma(sine, drop, entry("fg_sines_rest", SINES_REST, index))
     return (sine + fma(cosine, bent, small)), index << 59
 
 
-def _sine_of(x: Value, parts: tuple[Value, Value, Value], single: bool) -> Value:
-    y, sign = _sine_at(*parts, single)
+def _sine_of(x: Value, parts: tuple[Value, Value, Value]) -> Value:
+    y, sign = _sine_at(*parts)
     return (y.bits(I64) ^ ((sign ^ x.bits(I64)) & -(2**63))).bits(F64)
 
 
-def _cosine_of(x: Value, parts: tuple[Value, Value, Value], single: bool) -> Value:
+def _cosine_of(x: Value, parts: tuple[Value, Value, Value]) -> Value:
     index, bent, drop = parts
-    y, sign = _sine_at(index + ENTRIES // 2, bent, drop, single)
+    y, sign = _sine_at(index + ENTRIES // 2, bent, drop)
     return (y.bits(I64) ^ (sign & -(2**63))).bits(F64)
 
 
-def _periodic(x: Value, function: Callable[[Value, bool], Value], large: Kernel) -> Value:
-    """A function of numbers up to 2^20 in float64, and one of greater ones."""
-    wide = x.convert(F64)
-    return rarely(fabs(wide) > LARGEST, function(wide, x.element is F32), large, wide).convert(x.element)
+def _beyond(x: Value, y: Value, large: Kernel) -> Value:
+    """y, or a function of float64 where x is beyond the first reduction."""
+    if x.element is F64:
+        return rarely(fabs(x) > LARGEST, y, large, x)
+    return rarely(fabs(x) > quadrants.LARGEST, y, lambda x: large(x.convert(F64)).convert(F32), x)
 
 
 @kernel
 def sin(x: Value) -> Value:
     """The sine, at most 1.2 ulp off; NaN for infinities."""
-    return _periodic(x, lambda x, single: _sine_of(x, _sixteenths(fabs(x), single), single), sin_of_large)
+    y = quadrants.sine(x) if x.element is F32 else _sine_of(x, _sixteenths(fabs(x)))
+    return _beyond(x, y, sin_of_large)
 
 
 @kernel
 def cos(x: Value) -> Value:
     """The cosine, at most 1.2 ulp off; NaN for infinities."""
-    return _periodic(x, lambda x, single: _cosine_of(x, _sixteenths(fabs(x), single), single), cos_of_large)
+    y = quadrants.cosine(x) if x.element is F32 else _cosine_of(x, _sixteenths(fabs(x)))
+    return _beyond(x, y, cos_of_large)
 
 
 @kernel
 def tan(x: Value) -> Value:
     """The tangent, at most 2 ulp off; NaN for infinities."""
-    return _periodic(x, lambda x, single: _tangent(*quarters(x), x, single), tan_of_large)
+    return _beyond(x, quadrants.tangent(x) if x.element is F32 else _tangent(*quarters(x), x), tan_of_large)
 
 
 def sin_and_cos(x: Value) -> Pair:
     """Both of one number, for little more than one of them: all but the table's entries is shared."""
-    wide, single = x.convert(F64), x.element is F32
-    parts = _sixteenths(fabs(wide), single)
-    sine, cosine = _sine_of(wide, parts, single), _cosine_of(wide, parts, single)
-    large = fabs(wide) > LARGEST
-    sine, cosine = rarely(large, sine, sin_of_large, wide), rarely(large, cosine, cos_of_large, wide)
-    return sine.convert(x.element), cosine.convert(x.element)
+    if x.element is F32:
+        sine, cosine = quadrants.sine_and_cosine(x)
+    else:
+        parts = _sixteenths(fabs(x))
+        sine, cosine = _sine_of(x, parts), _cosine_of(x, parts)
+    return _beyond(x, sine, sin_of_large), _beyond(x, cosine, cos_of_large)
