@@ -1,6 +1,6 @@
 """Composable derivatives of plain NumPy code: grad, vjp, jvp, jacobian, hessian, vmap, jit."""
 
-from funcgrad import lax, tree
+from funcgrad import lax, scipy, tree
 from funcgrad.api.batching import vmap
 from funcgrad.api.branches import cond, switch
 from funcgrad.api.custom_batching import custom_vmap
@@ -60,6 +60,7 @@ __all__ = [
     "opaque",
     "root",
     "scan",
+    "scipy",
     "stop_gradient",
     "switch",
     "tree",

@@ -8,5 +8,6 @@ from funcgrad.core.tree import tree_leaves as leaves
 from funcgrad.core.tree import tree_map as map
 from funcgrad.core.tree import tree_structure as structure
 from funcgrad.core.tree import tree_unflatten as unflatten
+from funcgrad.numpy.raveling import ravel_pytree
 
-__all__ = ["flatten", "leaves", "map", "structure", "unflatten"]
+__all__ = ["flatten", "leaves", "map", "ravel_pytree", "structure", "unflatten"]

@@ -107,6 +107,8 @@ def _writes(source: Source | None) -> bool:
     )
 
 
+# Of scipy.special: they are no ufuncs, so they do not find their way to funcgrad's by themselves.
+_WRITTEN_IN_PYTHON = ("softmax", "log_softmax", "logsumexp", "multigammaln", "polygamma")
 _COLLECTORS = ("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray")
 
 
@@ -119,7 +121,9 @@ def conversion_fix(transformation: str, use: str, source: Source | None, situati
         return f"{_TARGETS[use]}."
     if situation.scipy:
         every = f", or {_STOP} of every traced value that goes into it" if situation.stoppable else ""
-        return f"NumPy's functions in place of {function or 'SciPy'}{every}."
+        name = function.rpartition(".")[2]
+        ours = f"funcgrad.scipy.special.{name}" if name in _WRITTEN_IN_PYTHON else "NumPy's functions"
+        return f"{ours} in place of {function or 'SciPy'}{every}."
     if is_subscript(source) and ":" not in _text(source):
         return f"funcgrad.numpy.take(table, {'i' if situation.whole else 'i.astype(int)'}) instead of table[i]."
     if use == "index" and not _is_display(source):

@@ -6,6 +6,7 @@ SciPy computes some of them; it loads on their first use.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,25 @@ _FLOAT = np.dtype(np.float64)
 
 def _scipy(name: str, *xs: Any) -> Any:
     """One of scipy.special's functions, its result in the dtype of the last operand."""
-    import scipy.special
+    return scipy_function(name, len(xs) - 1)(*xs)
 
-    x = _floating(xs[-1])
-    y = getattr(scipy.special, name)(*xs[:-1], x)
-    return y.astype(np.float16) if getattr(x, "dtype", None) == np.float16 else y
+
+def scipy_function(name: str, skipped: int = 0) -> Callable[..., Any]:
+    """One of scipy.special's functions by its name, in the dtypes in which NumPy's functions compute.
+
+    Args:
+        skipped: How many of its arguments are numbers that do not count for the dtype.
+    """
+
+    def call(*xs: Any) -> Any:
+        import scipy.special
+
+        operands = [_floating(x) for x in xs[skipped:]]
+        y = getattr(scipy.special, name)(*xs[:skipped], *operands)
+        half = all(getattr(x, "dtype", np.float16) == np.float16 for x in operands)
+        return y.astype(np.float16) if half and any(hasattr(x, "dtype") for x in operands) else y
+
+    return call
 
 
 # logistic: y = 1 / (1 + e^-x) --------------------------------------------------------------------------------------
