@@ -211,7 +211,7 @@ def _whole_power(shifted: Value) -> Value:
     return ((shifted.bits(I64) << (52 - 4)) & -(1 << 52)).bits(F64)
 
 
-def _exp_double(x: Value, exact: bool = False) -> Value:
+def exp_of_double(x: Value, exact: bool = False) -> Value:
     """e^x in float64; to 0.6 ulp instead of 1.1 if `exact`."""
     by_register = has_registers(x)
     if not by_register:
@@ -286,7 +286,7 @@ def half_expm1(x: Value) -> Value:
 def exp(x: Value) -> Value:
     """e^x: 2^k e^r with r = x - k log 2."""
     if x.element is F64:
-        return _exp_double(x)
+        return exp_of_double(x)
     x = clamped(x, -104.0, 89.0)
     shifted, r, _ = reduced(x, format_of(x).bias - 1)
     y = 2.0 + fma(r * r, polynomial(r, [2.0 * c for c in EXP_F32]), r + r)
@@ -351,5 +351,5 @@ def logistic(x: Value) -> Value:
         e = high + low
         falls = x < 0.0
         return lowered(quotient(select(falls, e, 1.0), x.like(1.0), e), small & falls)
-    e = _exp_double(-fabs(x), exact=True)
+    e = exp_of_double(-fabs(x), exact=True)
     return quotient_above_one(select(x < 0.0, e, 1.0), e)

@@ -15,8 +15,8 @@ from funcgrad.kernels.math.arithmetic import (
     quick_sum,
 )
 from funcgrad.kernels.math.cancellation import above_one, binary, natural
-from funcgrad.kernels.math.exponential import clamped_below, falling_exp, lowered
-from funcgrad.kernels.math.registers import entry, exponent_and_mantissa
+from funcgrad.kernels.math.exponential import clamped_below, exp_of_double, falling_exp, lowered
+from funcgrad.kernels.math.registers import entry, exponent_and_mantissa, has_tables
 
 LN2 = 0.6931471805599453
 LN2_REST = 2.3190468138462996e-17
@@ -329,9 +329,12 @@ def log_of_sum(e: Value, rest: Value) -> Pair:
 @kernel
 def softplus(x: Value) -> Value:
     """log(1 + e^x): max(x, 0) + log(1 + e^-|x|)."""
-    high, low, small = falling_exp(-fabs(x))
-    y, _ = log_of_sum(high, low)
-    y = lowered(y, small)
+    if has_tables(x):
+        y = log_above_one(exp_of_double(-fabs(x), exact=True))
+    else:
+        high, low, small = falling_exp(-fabs(x))
+        y, _ = log_of_sum(high, low)
+        y = lowered(y, small)
     return select(x > 0.0, x + y, y)
 
 

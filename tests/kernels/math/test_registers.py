@@ -12,7 +12,15 @@ from tests.kernels.math.harness import Compiled, everything, has_avx512, loop_te
 # What AVX-512 computes as every other processor does, bit by bit.
 SAME = [exponential.exp, exponential.expm1, logarithm.log, logarithm.log1p]
 # What it computes otherwise.
-DIFFERENT = [exponential.logistic, hyperbolic.tanh, hyperbolic.asinh, hyperbolic.acosh, hyperbolic.atanh, powers.pow]
+DIFFERENT = [
+    exponential.logistic,
+    hyperbolic.tanh,
+    hyperbolic.asinh,
+    hyperbolic.acosh,
+    hyperbolic.atanh,
+    powers.pow,
+    logarithm.softplus,
+]
 ROWS_OF = (test_exponential, test_logarithm, test_hyperbolic, test_powers)
 MEASURED = {row.kernel: row for tests in ROWS_OF for row in tests.ROWS}
 SAMPLES = mixture(everything(), numbers(-750, 750), numbers(-2, 2))
