@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import comparison, libraries, page, report
-from benchmarks.micro import measuring
+from benchmarks.micro import checkpoints, measuring
 from benchmarks.runner import Options, run_size
 from benchmarks.timing import environment, one_thread
 from benchmarks.workload import ALL, OURS, Size, Workload, load
@@ -140,6 +140,13 @@ def micro_main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def smoke_micro() -> list[dict[str, Any]]:
+    """The microbenchmark of long loops, with short ones."""
+    found = list(checkpoints.measure(steps=1000))
+    print("", *map(measuring.line, found), sep="\n", flush=True)
+    return found
+
+
 def write(path: Path, document: dict[str, Any]) -> None:
     """Write the figures, whole or not at all."""
     new = path.with_suffix(".new")
@@ -165,6 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not document["results"]:
         print("nothing to measure: no installed library, or no size, has that name", file=sys.stderr)
         return 2
+    if options.smoke:
+        document["micro"] += smoke_micro()
     print(f"\n{report.overview(document['results'])}")
     if options.html:
         options.html.write_text(page.page(document), encoding="utf-8")

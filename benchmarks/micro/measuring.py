@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.runner import summary
 from benchmarks.worker import measure, repetitions
 
-NAMES = ("equations", "calls", "compiling", "math_functions", "loops", "bandwidth", "memory")
+NAMES = ("equations", "calls", "compiling", "math_functions", "loops", "bandwidth", "memory", "checkpoints")
 
 Entry = dict[str, Any]
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import __main__ as program
 from benchmarks import comparison, report
-from benchmarks.micro import calls, equations, measuring, memory
+from benchmarks.micro import calls, checkpoints, equations, measuring, memory
 
 
 @pytest.fixture
@@ -35,6 +35,15 @@ def test_entries_have_units_and_compare_like_results(name, quickly):
 
 def test_memory_counts_what_is_kept():
     assert memory.held(lambda: bytearray(10**6)) == pytest.approx(10**6, rel=0.05)
+
+
+def test_checkpoints_need_less_memory_than_everything_kept(monkeypatch):
+    monkeypatch.setattr(checkpoints, "timed", lambda found, **options: {case: [1e-6] for case in found})
+    found = {(e["size"], e["unit"]): e["median"] for e in checkpoints.measure(steps=2000)}
+    assert len(found) == 5 * len(checkpoints.CASES)
+    whole = found["everything kept, compiled, 2000 steps", "MB of workspace"]
+    for case in ("sqrt", "10 states"):
+        assert found[f"{case}, compiled, 2000 steps", "MB of workspace"] < whole / 4
 
 
 def test_timed_measures_each_call_in_every_round():
