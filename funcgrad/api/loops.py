@@ -398,7 +398,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     Args:
         f: Any function of trees of arrays.
         xs: A tree of arrays with rows along axis 0, all of one length.
-        batch_size: How many rows to compute at once, by `vmap`; None for one.
+        batch_size: How many rows to compute at once, by `vmap`; None for one, 0 for all.
 
     Returns:
         f's result with rows along a new axis 0.
@@ -415,10 +415,11 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     steps = _length(f, rows, tree, None, "map")
     if batch_size is None:
         return _map_rows(f, xs)
-    if batch_size < 1:
+    if batch_size < 0:
         raise ArgumentError(
-            message(f"map({name_of(f)}) has batch_size={batch_size}.", where=caller(), fix="a number from 1, or None.")
+            message(f"map({name_of(f)}) has batch_size={batch_size}.", where=caller(), fix="a number from 0, or None.")
         )
+    batch_size = batch_size or max(steps, 1)
     batches, left = divmod(steps, batch_size)
     cut = [reshape(slice_axis(x, 0, 0, steps - left), (batches, batch_size, *get_aval(x).shape[1:])) for x in rows]
     results = []

@@ -306,7 +306,7 @@ def test_strided_read_only_and_byte_swapped_rows(order: str) -> None:
 
 def test_map_equals_vmap_in_batches_of_every_size() -> None:
     xs = np.arange(7.0)
-    for size in (None, 1, 2, 3, 7, 10):
+    for size in (None, 0, 1, 2, 3, 7, 10):
         np.testing.assert_array_equal(lax.map(lambda x: {"y": x**2}, xs, batch_size=size)["y"], xs**2)
         gradient = fg.grad(lambda xs, size=size: np.sum(lax.map(np.sin, xs, batch_size=size)))(xs)
         np.testing.assert_allclose(gradient, np.cos(xs))
@@ -415,7 +415,7 @@ MESSAGES: list[tuple[type[Exception], Callable[[], Any], str]] = [
     (ArgumentError, lambda: fg.switch(0.5, [np.sin], 1.0), "one integer to choose by"),
     (ArgumentError, lambda: fg.switch(0, [], 1.0), "a sequence of functions"),
     (ArgumentError, lambda: lax.map(np.sin, 1.0), "a number where it needs rows"),
-    (ArgumentError, lambda: lax.map(np.sin, np.ones(2), batch_size=0), "batch_size=0"),
+    (ArgumentError, lambda: lax.map(np.sin, np.ones(2), batch_size=-1), "batch_size=-1"),
 ]
 
 
