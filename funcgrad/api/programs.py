@@ -32,9 +32,17 @@ forgetting: weakref.WeakSet[Any] = weakref.WeakSet()
 _off: contextvars.ContextVar[bool] = contextvars.ContextVar("jit is off", default=False)
 
 
+_step_by_step: contextvars.ContextVar[bool] = contextvars.ContextVar("jit goes step by step", default=False)
+
+
 def compiling_is_off() -> bool:
     """Whether `disable_jit` is in force."""
     return _off.get()
+
+
+def is_step_by_step() -> bool:
+    """Whether `jit_step_by_step` is in force."""
+    return _step_by_step.get()
 
 
 def clear_caches() -> None:
@@ -65,6 +73,17 @@ def disable_jit() -> Iterator[None]:
         yield
     finally:
         _off.reset(token)
+
+
+@contextlib.contextmanager
+def jit_step_by_step() -> Iterator[None]:
+    """Within it a jitted function is recorded at every call, so that each of its operations can be looked at."""
+    token = _step_by_step.set(True)
+    try:
+        with disable_jit():
+            yield
+    finally:
+        _step_by_step.reset(token)
 
 
 Shortcut: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Any]

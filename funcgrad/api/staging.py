@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from funcgrad.api.arguments import argument_path, run
 from funcgrad.api.explaining import Explanation, Lowered, types_text
-from funcgrad.api.programs import Program, compiling_is_off, forgetting
+from funcgrad.api.programs import Program, compiling_is_off, forgetting, is_step_by_step
 from funcgrad.api.results import fresh
 from funcgrad.api.signatures import Call, check_static
 from funcgrad.api.transformed import P, Transformed
@@ -71,10 +71,10 @@ class _jit(Transformed[P, R]):
 
     def _general_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = Call(self, args, kwargs)
-        if compiling_is_off():
-            return _run_as_it_is(call)
-        program = self._known_program(call)
         traced = any(isinstance(x, Tracer) for x in call.arrays)
+        if compiling_is_off():
+            return self._recorded_call(call) if is_step_by_step() and not traced else _run_as_it_is(call)
+        program = self._known_program(call)
         if program is None:
             if call.key in self._programs:
                 self._note_change()
@@ -115,6 +115,15 @@ class _jit(Transformed[P, R]):
         if self.compile == "now" and self._programs.get(call.key) is program and not program.failure:
             program.compile()
         return result
+
+    def _recorded_call(self, call: Call) -> Any:
+        """Record with the values at hand, for the sake of who looks at each operation, and keep nothing."""
+        recording, outs, out_tree = self._record(call, call.arrays, abstract=False)
+        try:
+            values = [recording.lower(y)[0] for y in outs]
+        finally:
+            recording.close()
+        return tree_unflatten(out_tree, fresh(list(map(held, values)), call.arrays))
 
     def _record_nested(self, call: Call) -> Program:
         """Record inside another recording: with the innermost values where all are there."""

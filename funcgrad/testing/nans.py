@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec
 
 import numpy as np
 
-from funcgrad.api.programs import disable_jit
+from funcgrad.api.programs import jit_step_by_step
 from funcgrad.core.errors import FuncgradError, message
 from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import Primitive
@@ -335,7 +335,7 @@ def debug_nans(*, infs: bool = False) -> Iterator[None]:
         return exchange
 
     before = replay.always
-    with disable_jit(), exchanged(implementation=implementations, jvp=rules("forward"), vjp=rules("reverse")):
+    with jit_step_by_step(), exchanged(implementation=implementations, jvp=rules("forward"), vjp=rules("reverse")):
         replay.always = True
         try:
             with np.errstate(all="ignore"):

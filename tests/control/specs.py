@@ -36,14 +36,22 @@ def recurrent_loop(w: Any, c: Any, xs: Any) -> Any:
     return c, np.stack(ys)
 
 
-def backwards(c: Any, d: Any, xs: Any) -> Any:
+def recurrent_kept(w: Any, c: Any, xs: Any) -> Any:
+    def step(c: Any, x: Any) -> Any:
+        c = np.tanh(w @ c) + x
+        return c, c * x
+
+    return lax.scan(step, c, xs, checkpoint=2)
+
+
+def backwards(c: Any, d: Any, xs: Any, checkpoint: Any = None) -> Any:
     """What is carried: numbers, a number that is not differentiated, and one on which nothing depends."""
 
     def step(carry: Any, x: Any) -> Any:
         c, d, n = carry
         return (np.sin(c) * x + d, d * 0.5, n + 1), (np.cos(c) + n, x * XS[0, 0])
 
-    (c, d, _), (ys, zs) = lax.scan(step, (c, d, 0), xs, reverse=True)
+    (c, d, _), (ys, zs) = lax.scan(step, (c, d, 0), xs, reverse=True, checkpoint=checkpoint)
     return c, d, ys, zs
 
 
@@ -73,8 +81,9 @@ def constant_rows_loop(c: Any) -> Any:
     return c, np.stack(ys)
 
 
-def counted(w: Any, c: Any) -> Any:
-    return lax.while_loop(lambda s: s[0] < 4, lambda s: (s[0] + 1, np.sin(w @ s[1]) + s[1] * 0.5), (0, c))[1]
+def counted(w: Any, c: Any, checkpoint: Any = None) -> Any:
+    body = lambda s: (s[0] + 1, np.sin(w @ s[1]) + s[1] * 0.5)
+    return lax.while_loop(lambda s: s[0] < 4, body, (0, c), checkpoint=checkpoint)[1]
 
 
 def counted_loop(w: Any, c: Any) -> Any:
@@ -208,6 +217,10 @@ PRODUCTS: dict[str, Callable[[Any], Any]] = {
     "custom_jvp": product_by_tangents,
     "custom_vjp": product_by_cotangents,
     "scan": lambda x: lax.scan(lambda c, row: (c, row @ c), x, A)[1],
+    "steps": lambda x: lax.scan(lambda c, row: (c, row @ c), x, A, checkpoint=2)[1],
+    "steps_while": lambda x: lax.while_loop(lambda s: s[0] < 1, lambda s: (s[0] + 1, A @ s[1]), (0, x), checkpoint=2)[
+        1
+    ],
     "while": lambda x: lax.while_loop(lambda s: s[0] < 1, lambda s: (s[0] + 1, A @ s[1]), (0, x))[1],
 }
 
@@ -225,6 +238,28 @@ def ruled_with(product: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return np.sin(g(c))
 
     return f
+
+
+def branching_rule(c: Any) -> Any:
+    """A rule with a branch on a row of the loop around it, for which there is no value yet."""
+
+    def step(c: Any, x: Any) -> Any:
+        choose = lambda c: lax.cond(x[0] > 0, lambda c: A @ c, lambda c: 2 * c, c)
+        g = fg.custom_jvp(choose)
+        g.defjvp(lambda xs, dots: (choose(xs[0]), choose(dots[0])))
+        return np.sin(g(c)), None
+
+    return lax.scan(step, c, XS)[0]
+
+
+def branching_rule_loop(c: Any) -> Any:
+    for x in XS:
+        c = np.sin(A @ c if x[0] > 0 else 2 * c)
+    return c
+
+
+def chosen_by_element(c: Any, d: Any) -> Any:
+    return fg.vmap(lambda c, d: lax.cond(c > 0, lambda c, d: np.sin(c) * d, lambda c, d: c * d**2, c, d))(c, d)
 
 
 def rows_at_once(c: Any, d: Any) -> Any:
@@ -272,6 +307,31 @@ PLAIN = [
     row("scan-constant-rows", "scan", constant_rows, constant_rows_loop, of_shapes((3,)), DOUBLE),
     row("while", "while while_transpose", counted, counted_loop, of_shapes((3, 3), (3,))),
     row("while-until", "while while_transpose", until_small, until_small_loop, VECTORS, DOUBLE),
+    row("steps", "steps steps_transpose", recurrent_kept, recurrent_loop, of_shapes((3, 3), (3,), (4, 3))),
+    row(
+        "steps-reverse",
+        "steps steps_transpose",
+        lambda c, d, xs: backwards(c, d, xs, 3),
+        backwards_loop,
+        of_shapes((), (), (4,)),
+        DOUBLE,
+    ),
+    row(
+        "steps-while",
+        "checkpointed_while steps steps_transpose",
+        lambda w, c: counted(w, c, 2),
+        counted_loop,
+        of_shapes((3, 3), (3,)),
+        DOUBLE,
+    ),
+    row(
+        "cond_rows",
+        "cond_rows",
+        chosen_by_element,
+        lambda c, d: np.where(c > 0, np.sin(c) * d, c * d**2),
+        VECTORS,
+        DOUBLE,
+    ),
     row("cond", "cond", chosen, chosen_loop, VECTORS, DOUBLE),
     row("switch", "cond", switched, switched_loop, of_shapes((3,)), DOUBLE),
     row("checkpoint", "checkpoint", kept, lambda c, d: (np.sin(A @ np.tanh(c)) * d, d * 2), VECTORS, DOUBLE),
@@ -282,6 +342,7 @@ PLAIN = [
     row("linear_solve", "linear_solve", solved, solved_loop, of_shapes((3, 3), (3,)), DOUBLE),
     row("linear_solve-function", "linear_solve", solved_by_function, solved_by_function_loop, VECTORS, DOUBLE),
     row("custom-captured", "custom", with_captured, with_captured_loop, of_shapes((3,)), DOUBLE),
+    row("custom-branching", "custom cond", branching_rule, branching_rule_loop, of_shapes((3,)), DOUBLE),
     row("custom_vmap", "custom_vmap", rows_at_once, SINE, VECTORS),
 ]
 NESTED = [

@@ -98,9 +98,11 @@ def test_traced_integers_pass_through_as_they_are(name: str) -> None:
         inner = fg.custom_jvp(lambda n: n * 2)
         inner.defjvp(lambda xs, dots: (xs[0] * 2, dots[0]))
         f = inner
-    value, pull = fg.vjp(lambda n, x: f(n) * np.sin(x), 3, 0.5)
-    assert value == 6 * np.sin(0.5)
-    assert pull(1.0)[1] == 6 * np.cos(0.5)
+    product = lambda n, x: np.sum(f(n) * np.sin(x))
+    for n in (3, np.array(3), np.array([1, 2])):
+        value, (_, slope) = fg.value_and_grad(product, argnums=(0, 1), allow_int=True)(n, 0.5)
+        assert value == pytest.approx(6 * np.sin(0.5))
+        assert slope == pytest.approx(6 * np.cos(0.5))
 
 
 @pytest.mark.parametrize(("index", "expected"), [(-3, 1.0), (0, 1.0), (1, 4.0), (2, 12.0), (9, 12.0)])

@@ -333,3 +333,51 @@ def test_why_nan_inside_of_a_loop_or_a_branch_names_the_line_of_its_body(
 def test_debug_nans_inside_of_a_loop_names_the_line_of_its_body() -> None:
     for f in (fg.grad(scanned), fg.jit(fg.grad(scanned))):
         assert "r = np.log(u - 1)  # culprit" in culprit(f, 1.0)
+
+
+def edge(u):
+    return np.log(u - 1) * 2.0  # culprit
+
+
+def by_tangents(f: Any) -> Any:
+    g = fg.custom_jvp(f)
+    g.defjvp(lambda xs, dots: fg.jvp(f, xs, dots))
+    return g
+
+
+def by_cotangents(f: Any) -> Any:
+    g = fg.custom_vjp(f)
+    g.defvjp(lambda x: fg.vjp(f, x), lambda pull, ct: pull(ct))
+    return g
+
+
+CONSTRUCTS = {
+    "plain": lambda f: f,
+    "scan": lambda f: lambda x: fg.scan(lambda c, _: (c + f(x), None), 0.0 * x, None, 2)[0],
+    "while": lambda f: lambda x: fg.while_loop(lambda s: s[0] < 2, lambda s: (s[0] + 1, s[1] + f(x)), (0, 0.0 * x))[1],
+    "cond": lambda f: lambda x: fg.cond(np.sum(x) > -9, f, lambda x: x, x),
+    "custom_jvp": by_tangents,
+    "custom_vjp": by_cotangents,
+    "jit": fg.jit,
+    "vmap": fg.vmap,
+    "checkpoint": fg.checkpoint,
+    "vmap-scan": lambda f: fg.vmap(lambda x: fg.scan(lambda c, _: (c + f(x), None), 0.0 * x, None, 2)[0]),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRUCTS)
+def test_every_construct_names_the_line_eager_and_compiled(name: str) -> None:
+    f = lambda x: np.sum(CONSTRUCTS[name](edge)(x))
+    bad, good = np.array([0.5, 3.0]), np.array([2.5, 3.0])
+    assert "# culprit" in why_nan(f)(bad).source.text
+    compiled = [fg.jit(f), fg.jit(fg.grad(f))]
+    for g in compiled * 3:
+        g(good)
+    for g in (fg.grad(f), fg.jit(f), *compiled):
+        assert "# culprit" in culprit(g, bad)
+
+
+def test_debug_nans_foreign_function_is_named_where_it_is_called() -> None:
+    f = lambda x: np.sum(fg.opaque(edge, derivative="differences")(x))  # here
+    assert "# here" in culprit(fg.grad(f), np.array([0.5, 3.0]))
+    assert "# here" in why_nan(f)(np.array([0.5, 3.0])).source.text
