@@ -19,6 +19,7 @@ from funcgrad.numpy import (
     cumulative,
     differences,
     elementwise,
+    fourier,
     indexing,
     inplace,
     joining,

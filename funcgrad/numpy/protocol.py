@@ -27,8 +27,8 @@ F = TypeVar("F", bound=Callable[..., Any] | property)
 
 # What `np.f(...)` calls on traced arguments: a function with np.f's signature.
 functions: dict[Any, Callable[..., Any]] = {}
-# The same for scipy.special's ufuncs, by their names: SciPy may not have been loaded.
-scipy_functions: dict[str, Callable[..., Any]] = {}
+# The same by names, `scipy.special.expit`, of modules that may not have been loaded.
+named_functions: dict[str, Callable[..., Any]] = {}
 # Ufuncs that are one primitive: the short way.
 ufunc_primitives: dict[np.ufunc, Primitive] = {}
 # Ufunc methods other than the plain call: (ufunc, "reduce") and so on; `out`, `where`, `dtype` of the plain call.
@@ -79,7 +79,7 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
                     if type(self.value) is _ndarray and type(x1) in OPERANDS and type(x2) in OPERANDS:
                         return bind_binary(primitive, x1, x2)
             return _bind_ufunc(primitive, inputs)
-        f = functions.get(ufunc) or _scipy_function(ufunc)
+        f = functions.get(ufunc) or named_functions.get(ufunc_name(ufunc))
         if f is not None:
             return f(*inputs)
     f = ufunc_methods.get((ufunc, method)) or ufunc_methods.get((None, method))
@@ -87,11 +87,6 @@ def array_ufunc(self: Tracer, ufunc: np.ufunc, method: str, *inputs: Any, **kwar
         name = ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}")
         return _of_plain_arrays(getattr(ufunc, method), name, inputs, kwargs)
     return f(ufunc, *inputs, **kwargs)
-
-
-def _scipy_function(ufunc: np.ufunc) -> Callable[..., Any] | None:
-    known = getattr(sys.modules.get("scipy.special"), ufunc.__name__, None) is ufunc
-    return scipy_functions.get(ufunc.__name__) if known else None
 
 
 def _of_plain_arrays(f: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -187,7 +182,7 @@ def strong(x: Any) -> Any:
 
 def array_function(self: Tracer, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """NumPy's protocol for everything that is no ufunc."""
-    f = functions.get(function)
+    f = functions.get(function) or named_functions.get(f"{function.__module__}.{function.__name__}")
     if f is None:
         name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
         return _of_plain_arrays(function, name, args, kwargs)

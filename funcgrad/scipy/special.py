@@ -16,7 +16,7 @@ import numpy as np
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.source import caller
 from funcgrad.numpy.arrays import as_array
-from funcgrad.numpy.protocol import scipy_functions
+from funcgrad.numpy.protocol import named_functions
 from funcgrad.numpy.reductions import reduced_axes
 from funcgrad.primitives import entropy, exponential, gammas, normal, powers
 from funcgrad.primitives import softmax as _softmax
@@ -265,7 +265,7 @@ for _f in (
     beta,
     psi,
 ):
-    scipy_functions[_f.__name__] = _f
+    named_functions[f"scipy.special.{_f.__name__}"] = _f
 
 # With parameters ----------------------------------------------------------------------------------------------------
 
