@@ -27,7 +27,7 @@ from funcgrad.compiler.loops import (
 )
 from funcgrad.compiler.ordering import expressions
 from funcgrad.compiler.stacks import BASE
-from funcgrad.kernels.assembly import Kernel
+from funcgrad.kernels.definitions import Kernel
 
 _ALIGNMENT = 64
 # Small: so many instructions, about, and for a whole program so many of all small nests.

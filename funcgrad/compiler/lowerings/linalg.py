@@ -19,6 +19,7 @@ from funcgrad.compiler.tensors import Tensor, flat_index, identity, moved
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels import assembly
 from funcgrad.kernels.assembly import ELEMENTS, Value
+from funcgrad.kernels.definitions import rarely
 from funcgrad.kernels.math.exponential import exp
 from funcgrad.kernels.math.logarithm import log
 from funcgrad.primitives import linalg
@@ -248,7 +249,7 @@ def determinant(start: Value, *pivots: Value) -> Value:
     for pivot in pivots:
         y = y * pivot
     infinite = assembly.fabs(y).equals(np.inf)
-    return assembly.rarely(infinite | y.equals(0.0) | y.is_nan(), y, _determinant_by_logarithms, start, *pivots)
+    return rarely(infinite | y.equals(0.0) | y.is_nan(), y, _determinant_by_logarithms, start, *pivots)
 
 
 def _determinant_by_logarithms(start: Value, *pivots: Value) -> Value:

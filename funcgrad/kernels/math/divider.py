@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from funcgrad.kernels.assembly import U64, Value, any_lane, fma, select, sqrt
+from funcgrad.kernels.assembly import U64, Value, fma, select, sqrt
+from funcgrad.kernels.definitions import any_lane
 from funcgrad.kernels.math.registers import has_registers, rough_inverse, rough_inverse_root
 
 # Bits of 2^-255, and of how many numbers follow to 2^257: products and residuals of such are normal.

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import struct
 
-from funcgrad.kernels.assembly import F32, F64, I64, Value, fabs, fma, kernel, select
+from funcgrad.kernels.assembly import F32, F64, I64, Value, fabs, fma, select
+from funcgrad.kernels.definitions import kernel
 from funcgrad.kernels.math.arithmetic import chosen, format_of, polynomial, quick_sum, quotient
 from funcgrad.kernels.math.registers import (
     ENTRIES,

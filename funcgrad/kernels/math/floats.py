@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import (
-    F64,
-    I32,
-    Kernel,
-    Value,
-    copysign,
-    fabs,
-    floor,
-    fma,
-    kernel,
-    outlined,
-    rarely,
-    select,
-    trunc,
-)
+from funcgrad.kernels.assembly import F64, I32, Value, copysign, fabs, floor, fma, select, trunc
+from funcgrad.kernels.definitions import Kernel, kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
 
 # Remainders --------------------------------------------------------------------------------------------------------

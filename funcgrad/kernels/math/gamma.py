@@ -8,22 +8,8 @@ from __future__ import annotations
 
 import math
 
-from funcgrad.kernels.assembly import (
-    F32,
-    F64,
-    I64,
-    Value,
-    fabs,
-    floor,
-    fma,
-    kernel,
-    looked_up,
-    outlined,
-    rarely,
-    repeated,
-    rint,
-    select,
-)
+from funcgrad.kernels.assembly import F32, F64, I64, Value, fabs, floor, fma, rint, select
+from funcgrad.kernels.definitions import kernel, looked_up, outlined, rarely, repeated
 from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, exact_product, exact_sum, polynomial, quick_sum
 from funcgrad.kernels.math.exponential import LN2_F64
 from funcgrad.kernels.math.logarithm import LOG_F32, LOG_F64, log, log1p, split_any

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F64, Value, copysign, fabs, fma, kernel, select
+from funcgrad.kernels.assembly import F64, Value, copysign, fabs, fma, select
+from funcgrad.kernels.definitions import kernel
 from funcgrad.kernels.math.arithmetic import INF, NAN, chosen, format_of, polynomial, quick_sum, quotient
 from funcgrad.kernels.math.exponential import (
     clamped_above,

@@ -5,7 +5,8 @@ Division by zero gives 0, the least number divided by -1 gives itself, and what 
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F64, SIGNED, UNSIGNED, Value, kernel, repeated, select
+from funcgrad.kernels.assembly import F64, SIGNED, UNSIGNED, Value, select
+from funcgrad.kernels.definitions import kernel, repeated
 
 # Quotients and remainders ------------------------------------------------------------------------------------------
 

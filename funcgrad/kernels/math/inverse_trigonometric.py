@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import BOOL, F32, Value, copysign, fabs, fma, kernel, select, sqrt
+from funcgrad.kernels.assembly import BOOL, F32, Value, copysign, fabs, fma, select, sqrt
+from funcgrad.kernels.definitions import kernel
 from funcgrad.kernels.math.arithmetic import chosen, format_of, horner, polynomial, quick_sum
 
 PI, PI_REST = 3.141592653589793, 1.2246467991473532e-16

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F64, I64, U64, Value, copysign, fabs, fma, kernel, outlined, rarely, select
+from funcgrad.kernels.assembly import F64, I64, U64, Value, copysign, fabs, fma, select
+from funcgrad.kernels.definitions import kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import (
     INF,
     NAN,

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import (
-    F32,
-    F64,
-    I64,
-    U64,
-    Value,
-    copysign,
-    fabs,
-    fma,
-    kernel,
-    outlined,
-    rarely,
-    rint,
-    select,
-    sqrt,
-)
+from funcgrad.kernels.assembly import F32, F64, I64, U64, Value, copysign, fabs, fma, rint, select, sqrt
+from funcgrad.kernels.definitions import kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, chosen, exact_product, format_of, polynomial, quick_sum
 from funcgrad.kernels.math.exponential import RATIOS, clamped, power_of_sixteenths, power_of_two, scaled_exp2
 from funcgrad.kernels.math.logarithm import INVERSES, split, split_any

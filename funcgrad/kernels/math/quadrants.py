@@ -1,12 +1,13 @@
 """sin, cos and tan in float32: |x| = q pi/2 + r for numbers up to 2^16, and polynomials in r on [-pi/4, pi/4].
 
-pi/2 has three parts; what remains of a number after the first multiple is exact.
+pi/2 has three parts. What remains of a number after a multiple of the first is exact, and next to a multiple of pi/2,
+where a multiple of the second is as large, so is their difference; its rounding error is kept elsewhere.
 """
 
 from __future__ import annotations
 
 from funcgrad.kernels.assembly import Value, fabs, fma, select
-from funcgrad.kernels.math.arithmetic import Pair, format_of, horner, polynomial
+from funcgrad.kernels.math.arithmetic import Pair, exact_product, format_of, horner, polynomial, quick_sum
 
 LARGEST = 2.0**16
 TWO_BY_PI = 0.6366197723675814
@@ -35,8 +36,9 @@ def _quadrants(x: Value) -> tuple[Value, Value, Value]:
     shifted = fma(size, TWO_BY_PI, form.rounder)
     q = shifted - form.rounder
     first = fma(q, -HALF_PI[0], size)
-    r = fma(q, -HALF_PI[1], first)
-    return shifted.bits(form.integer), r, fma(q, -HALF_PI[2], fma(q, -HALF_PI[1], first - r))
+    second, lost = exact_product(q, q.like(HALF_PI[1]))
+    r = first - second
+    return shifted.bits(form.integer), r, fma(q, -HALF_PI[2], ((first - r) - second) - lost)
 
 
 def _curves(r: Value, rest: Value) -> Pair:
@@ -79,5 +81,7 @@ def tangent(x: Value) -> Value:
     """tan(x); in odd quadrants -1 / tan(r)."""
     q, r, rest = _quadrants(x)
     square = r * r
-    y = r + fma(r * square, polynomial(square, TANGENT), rest)
-    return _signed(select((q & 1).differs(0), -1.0 / y, y), x.bits(q.element))
+    y, lost = quick_sum(r, fma(r * square, polynomial(square, TANGENT), rest))
+    inverse = -1.0 / y
+    inverse = fma(inverse, fma(lost, inverse, fma(y, inverse, 1.0)), inverse)
+    return _signed(select((q & 1).differs(0), inverse, y), x.bits(q.element))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from funcgrad.kernels.assembly import F64, I64, Value, constant_text, fma, looked_up, select, sqrt
+from funcgrad.kernels.assembly import F64, I64, Value, constant_text, fma, select, sqrt
+from funcgrad.kernels.definitions import looked_up
 from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
 
 # Doubles in a register, and how many entries a table has.

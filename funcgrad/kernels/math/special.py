@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F32, F64, I64, Value, copysign, fabs, fma, kernel, select
+from funcgrad.kernels.assembly import F32, F64, I64, Value, copysign, fabs, fma, select
+from funcgrad.kernels.definitions import kernel
 from funcgrad.kernels.math.arithmetic import Pair, exact_sum, format_of, horner, polynomial
 from funcgrad.kernels.math.exponential import EXP_F32, LN2_F64, LOG2_E, PAIR_F64, clamped_above, scaled
 

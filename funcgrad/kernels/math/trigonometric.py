@@ -10,21 +10,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from funcgrad.kernels.assembly import (
-    F32,
-    F64,
-    I64,
-    U64,
-    Kernel,
-    Value,
-    fabs,
-    fma,
-    kernel,
-    looked_up,
-    outlined,
-    rarely,
-    select,
-)
+from funcgrad.kernels.assembly import F32, F64, I64, U64, Value, fabs, fma, select
+from funcgrad.kernels.definitions import Kernel, kernel, looked_up, outlined, rarely
 from funcgrad.kernels.math import quadrants
 from funcgrad.kernels.math.arithmetic import (
     INF,

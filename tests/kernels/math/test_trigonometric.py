@@ -8,6 +8,7 @@ import pytest
 
 from funcgrad.kernels.math import trigonometric
 from tests.kernels.math.harness import (
+    Arrays,
     Compiled,
     Row,
     Samples,
@@ -27,7 +28,23 @@ INF, NAN = np.inf, np.nan
 
 # A double and a float next to a multiple of pi/2, and the ends of the first reduction.
 NEIGHBOURS = near(*(np.pi / 2 * np.array([1, 2, 3, 4, 5, 100, 12345, 667543, 2.0**40])), 2.0**20)
-PERIODIC: Samples = mixture(numbers(-10, 10), magnitudes(1e-3, 1e7), everything(), magnitudes(2.0**20, INF), NEIGHBOURS)
+
+
+def near_quarters(rng: np.random.Generator, n: int, dtype: np.dtype) -> Arrays:
+    """The numbers nearest to multiples of pi/2 below the end of the first reduction, and their neighbours."""
+    exact = rng.integers(1, 667543 if dtype == np.float64 else 41721, n) * (np.longdouble(np.pi) / 2)
+    x = exact.astype(dtype)
+    return (np.nextafter(x, x.dtype.type(0), where=rng.random(n) < 0.5, out=x.copy()),)
+
+
+PERIODIC: Samples = mixture(
+    numbers(-10, 10),
+    magnitudes(1e-3, 1e7),
+    everything(),
+    magnitudes(2.0**20, INF),
+    NEIGHBOURS,
+    near_quarters,
+)
 
 
 def rows(precision: int = 1300) -> list[Row]:
