@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import builtins
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from funcgrad.core.tracing import Tracer
 from funcgrad.core.tree import is_static, tree_leaves
 
 _UNKNOWN = object()
+_MOST_PASSES = 8
 _FUNCTIONS = (types.FunctionType, types.MethodType, Transformed)
 # What can be asked of arrays without a look at their elements.
 _OF_TYPES = {"shape", "ndim", "dtype", "size", "itemsize", "nbytes"}
@@ -50,6 +51,14 @@ class _Value(NamedTuple):
     kind: str = "plain"
     known: Any = _UNKNOWN
     floating: bool = False
+
+    def __eq__(self, other: object) -> bool:  # arrays count by identity
+        if not isinstance(other, _Value) or (self.kind, self.floating) != (other.kind, other.floating):
+            return False
+        return self.known is other.known or (isinstance(self.known, _Local) and self.known == other.known)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.floating))
 
 
 _PLAIN, _TRACED = _Value(), _Value("traced")
@@ -231,10 +240,13 @@ class _Scope:
             self._locals |= dict(zip(names, args, strict=False)) | dict(named)
         if isinstance(node, ast.Lambda):
             return self.value(node.body)
-        for _ in range(3):  # what a loop assigns is seen at its beginning
+        for _ in range(_MOST_PASSES):  # what a loop assigns is seen at its beginning
+            before = dict(self._locals)
             for statement in node.body:
                 self._statement(statement)
-        return _joined(self._returned)
+            if before == self._locals:
+                return _joined(self._returned)
+        raise _ReadError
 
     # Statements
 
@@ -304,10 +316,9 @@ class _Scope:
 
     def value(self, node: ast.AST) -> _Value:
         """What is known of the value of an expression."""
-        method = getattr(self, f"_{type(node).__name__.lower()}", None)
-        if method is not None:
-            found: _Value = method(node)
-            return found
+        rule = _RULES.get(type(node))
+        if rule is not None:
+            return rule(self, node)
         return _joined([self.value(x) for x in ast.iter_child_nodes(node) if isinstance(x, ast.expr)])
 
     def _constant(self, node: ast.Constant) -> _Value:
@@ -428,3 +439,11 @@ class _Scope:
         if any(isinstance(x, ast.Starred) for x in node.args):
             named["*"] = _PLAIN
         return self._follower.call(self.value(node.func), args, named)
+
+
+# By the type of an expression; of others all parts count.
+_RULES: dict[type[ast.AST], Callable[[_Scope, Any], _Value]] = {
+    kind: rule
+    for name, kind in vars(ast).items()
+    if isinstance(kind, type) and (rule := vars(_Scope).get(f"_{name.lower()}")) is not None
+}

@@ -11,6 +11,7 @@ from typing import TypeAlias
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
+@functools.lru_cache(maxsize=1024)
 def text_of(code: CodeType) -> FunctionNode | None:
     """Where a function is written; None where its text is not to be had, or is not what the code was made of."""
     lines = linecache.getlines(code.co_filename)

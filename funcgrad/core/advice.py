@@ -51,6 +51,13 @@ def is_subscript(source: Source | None) -> bool:
     return isinstance(_parsed(source), ast.Subscript)
 
 
+def _is_slicing(source: Source | None) -> bool:
+    """Whether the expression at a place is `table[a:b]`, or that with other indices besides."""
+    node = _parsed(source)
+    assert isinstance(node, ast.Subscript)
+    return any(isinstance(x, ast.Slice) for x in getattr(node.slice, "elts", [node.slice]))
+
+
 def branch_fix(transformation: str, source: Source | None) -> str:
     """In place of a Python branch on a value that is not there."""
     function, text = callee(source), source.text if source else ""
@@ -124,7 +131,9 @@ def conversion_fix(transformation: str, use: str, source: Source | None, situati
         name = function.rpartition(".")[2]
         ours = f"funcgrad.scipy.special.{name}" if name in _WRITTEN_IN_PYTHON else "NumPy's functions"
         return f"{ours} in place of {function or 'SciPy'}{every}."
-    if is_subscript(source) and ":" not in _text(source):
+    if is_subscript(source) and not _is_slicing(source):
+        if isinstance(_parsed(source).slice, ast.Tuple):  # type: ignore[union-attr]
+            return "funcgrad.numpy.array(table)[i, j] instead of table[i, j]."
         return f"funcgrad.numpy.take(table, {'i' if situation.whole else 'i.astype(int)'}) instead of table[i]."
     if use == "index" and not _is_display(source):
         use = "int"

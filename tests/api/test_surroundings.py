@@ -430,6 +430,17 @@ def network(x: Any) -> Any:
     return x[ORDER][:3] * total if x.shape[0] > 2 else x
 
 
+def several_values(x: Any) -> Any:
+    w, scale = W, None
+    activation = lambda v: np.tanh(v)
+    for k in range(3):
+        x = activation(x @ w + (B if k else B[:1]))
+        w, scale = w.T, k + 1
+        if scale > 2 and x.ndim:
+            x = x * scale
+    return [part * B for part in (x, x + 1.0) if part is not None]
+
+
 class Model:
     sizes: ClassVar = [6, 6]
 
@@ -445,7 +456,9 @@ class Model:
         return [x[i : i + 2] for i in range(0, self.sizes[0], 2)]
 
 
-@pytest.mark.parametrize("f", [network, Model(), lambda x: np.linalg.solve(W + 7 * np.eye(6), x) if KEY else x])
+@pytest.mark.parametrize(
+    "f", [network, several_values, Model(), lambda x: np.linalg.solve(W + 7 * np.eye(6), x) if KEY else x]
+)
 def test_arrays_that_are_only_operands_are_not_compared(f: Any) -> None:
     jitted = fg.jit(f)
     jitted(X)
