@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
+import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -142,6 +144,12 @@ class _Follower:
             target = target.function
         if isinstance(target, types.MethodType):
             return self.call(_Value("plain", target.__func__), [self.of(target.__self__), *args], named)
+        if isinstance(target, functools.partial):
+            own = {name: self.of(x) for name, x in target.keywords.items()}
+            return self.call(self.of(target.func), [*map(self.of, target.args), *args], {**own, **named})
+        method = inspect.getattr_static(type(target), "__call__", None)
+        if isinstance(method, types.FunctionType) and not isinstance(target, type):
+            return self.call(_Value("plain", method), [f._replace(known=target), *args], named)
         if isinstance(target, _Local):
             return self._follow(target.node, target.scope, args, named)
         if isinstance(target, types.FunctionType) and is_users(target, self._home):
@@ -150,6 +158,8 @@ class _Follower:
                 raise _ReadError
             return self._follow(node, _Scope(self, None, target), args, named)
         args = [*args, *named.values()]
+        if any(target is x for x in (*_OF_STRUCTURE, *_OF_PARTS)):
+            return self._call_of_others(f, args)
         functions = [x for x in args if isinstance(x.known, (*_FUNCTIONS, _Local))]
         rest = [x for x in args if x not in functions]
         for inner in functions:
@@ -163,7 +173,8 @@ class _Follower:
         if any(f.known is x for x in _OF_STRUCTURE):
             return _PLAIN
         if any(f.known is x for x in _OF_PARTS):
-            return _joined(args)
+            held = any(isinstance(x.known, (types.ModuleType, types.FunctionType, type)) for x in args)
+            return _Value("around") if held else _joined(args)
         result = _combined([f, *args])
         around = [x for x in args if x.kind == "around"]
         if isinstance(f.known, np.ufunc) or not around:

@@ -288,8 +288,10 @@ def _attributes(x: Any, kind: type) -> list[Part]:
 
 
 def _function_parts(f: types.FunctionType) -> list[Part]:
-    """A function's code, defaults, closure variables and globals."""
+    """A function's code, attributes, defaults, closure variables and globals."""
     parts = [Part(f.__code__, "{h}.__code__ is {v}", f)]
+    if f.__dict__:
+        parts += _parts(f.__dict__, dict)
     if f.__defaults__:
         parts.append(Part(f.__defaults__, "{h}.__defaults__ is {v}", f))
     if f.__kwdefaults__:

@@ -172,6 +172,41 @@ def nested_transformations_read(c: Any) -> Any:
     return lambda x: inner(x) + 1.0
 
 
+@of_array([2.0], 0, 3.0)
+def callable_object_reads(c: Any) -> Any:
+    class Reader:
+        @property
+        def number(self) -> float:
+            return float(c[0])
+
+        def __call__(self, x: Any) -> Any:
+            return x * self.number
+
+    return Reader()
+
+
+@of_array([2.0], 0, 3.0)
+def attribute_of_a_function_is_read(c: Any) -> Any:
+    def f(x: Any) -> Any:
+        return x * float(vars(f)["c"][0])
+
+    vars(f)["c"] = c
+    return f
+
+
+@of_array([2.0], 0, 3.0)
+def method_of_an_object_made_inside_reads(c: Any) -> Any:
+    return lambda x: Base(c).scaled(x * float(Base(c).first))
+
+
+of_array([2.0], 0, 3.0)(lambda c: functools.partial(lambda w, x: x * float(w[0]), c))
+of_array([2.0], 0, 3.0)(lambda c: lambda x: x * next(map(float, c)))
+of_array([2.0], 0, 3.0)(lambda c: lambda x: x * (1.0 if 2.0 in c else 5.0))
+of_array([2.0], 0, 3.0)(lambda c: lambda x: x * v if (v := c[0]) > 2.5 else x * 3.0)
+of_array([2.0], 0, 3.0)(lambda c: lambda x: fg.vmap(lambda v: v * float(c[0]))(x))
+of_array([2], 0, 3)(lambda c: lambda x: fg.fori_loop(0, int(c[0]), lambda k, y: y * 2, x))
+of_array([2], 0, 3)(lambda c: lambda x: np.tile(x, c))
+of_array([0, 1], slice(None), [1, 0])(lambda c: lambda x: np.sum(x.reshape(2, 3), axis=c[0]))
 of_array([2.0], 0, 3.0)(lambda c: eval("lambda x: x * float(c[0])", {"c": c}))  # of which there is no text
 
 
