@@ -167,11 +167,6 @@ def pulled_back(
         recording.close()
 
 
-def tangent_avals(variables: Iterable[Atom]) -> list[ShapedArray]:
-    """The types of tangents of variables."""
-    return [tangent_aval(v.aval) for v in variables]
-
-
 def picked(xs: Iterable[T], chosen: Iterable[bool]) -> list[T]:
     """Those that are chosen."""
     return [x for x, yes in zip(xs, chosen, strict=True) if yes]
