@@ -36,6 +36,7 @@ class FlatFunction:
         name: What the user calls it.
         xs: The leaves that are differentiated, as arrays. Integers are only if there is nothing else.
         paths: What the user calls them: `params['w']`.
+        result_paths: What the user calls the leaves of the result, of the last call.
 
     Raises:
         DifferentiationError: (a TypeError) No argument can be differentiated.
@@ -43,6 +44,7 @@ class FlatFunction:
 
     def __init__(self, f: Callable[..., Any], args: Any, kwargs: dict[str, Any] | None = None) -> None:
         self.function, self.name = f, name_of(f)
+        self.result_paths: list[str] = []
         args = tuple(args) if isinstance(args, (tuple, list)) else (args,)
         self._leaves, self._treedef = tree_flatten((args, kwargs or {}))
         numbers = [i for i, x in enumerate(self._leaves) if not is_static(x)]
@@ -89,6 +91,7 @@ class FlatFunction:
                     )
                 )
         found = [(y, path) for y, path in zip(leaves, paths, strict=True) if is_inexact(y)]
+        self.result_paths = [path for _, path in found]
         return [y for y, _ in found], [path for _, path in found]
 
     def at_point(self) -> tuple[list[Any], list[str]]:

@@ -105,8 +105,9 @@ def tangent_is_linear(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
     both = [np.asarray(a * p + b * q).astype(p.dtype) for p, q in zip(t, s, strict=True)]
     ys, together = tangents(f, xs, both)
     left, right = tangents(f, xs, t)[1], tangents(f, xs, s)[1]
-    for y, one, p, q in zip(ys, together, left, right, strict=True):
-        close(one, a * wide(p) + b * wide(q), ADJOINT, y, what="jvp is not linear in the tangent")
+    for i, (y, one, p, q) in enumerate(zip(ys, together, left, right, strict=True)):
+        what = f"jvp is not linear in the tangent{_leaf(f, i)}"
+        close(one, a * wide(p) + b * wide(q), ADJOINT, y, what=what)
 
 
 def pullback_is_adjoint(f: Flat, xs: Sequence[Any], rng: Generator, order: int = 1) -> None:
@@ -137,6 +138,12 @@ def _columns(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
+def _leaf(f: Flat, number: int, kind: str = "result_paths") -> str:
+    """Which leaf of the result (or, of kind "paths", of the arguments) it is, in words, where f knows its name."""
+    paths = getattr(f, kind, ())
+    return f", in {paths[number]}" if number < len(paths) else ""
+
+
 def chain_rule_holds(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
     """The tangent of f after a random inner function is f's tangent along the inner one's, and likewise back."""
     rates = [rng.uniform(0.5, 1.5) for _ in xs]
@@ -155,12 +162,12 @@ def chain_rule_holds(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
     ts = directions(rng, xs)
     ys, at_once = tangents(composed, xs, ts)
     step = tangents(f, xs, tangents(inner, xs, ts)[1])[1]
-    for y, a, b in zip(ys, at_once, step, strict=True):
-        close(a, b, ADJOINT, y, what="jvp breaks the chain rule")
+    for i, (y, a, b) in enumerate(zip(ys, at_once, step, strict=True)):
+        close(a, b, ADJOINT, y, what=f"jvp breaks the chain rule{_leaf(f, i)}")
     cts = directions(rng, ys)
     back = cotangents(composed, xs, cts)
-    for x, a, b in zip(xs, back, cotangents(inner, xs, cotangents(f, xs, cts)), strict=True):
-        close(a, b, ADJOINT, x, what="vjp breaks the chain rule")
+    for i, (x, a, b) in enumerate(zip(xs, back, cotangents(inner, xs, cotangents(f, xs, cts)), strict=True)):
+        close(a, b, ADJOINT, x, what=f"vjp breaks the chain rule{_leaf(f, i, 'paths')}")
 
 
 def second_derivative_is_symmetric(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
@@ -168,8 +175,8 @@ def second_derivative_is_symmetric(f: Flat, xs: Sequence[Any], rng: Generator) -
     t, s = directions(rng, xs), directions(rng, xs)
     ys = f(*xs)
     one, other = (tangents(tangent_function(f, a), xs, b)[1] for a, b in ((t, s), (s, t)))
-    for y, p, q in zip(ys, one, other, strict=True):
-        close(p, q, ADJOINT, y, what="the second derivative is not symmetric")
+    for i, (y, p, q) in enumerate(zip(ys, one, other, strict=True)):
+        close(p, q, ADJOINT, y, what=f"the second derivative is not symmetric{_leaf(f, i)}")
     cts = directions(rng, ys)
     for a, b, along in ((t, s, one), (s, t, other)):
         back = cotangents(tangent_function(f, a), xs, cts)
@@ -199,8 +206,8 @@ def vmap_is_the_loop(f: Flat, xs: Sequence[Any], rng: Generator, size: int = 3) 
             return
         for k, row in enumerate(rows):
             own = [rows[0][i] if axis < 0 else x for i, (x, axis) in enumerate(zip(row, axes, strict=True))]
-            for a, b in zip(batch, g(*own), strict=True):
-                close(a[k], b, VALUE, what=f"vmap of {what} is not the loop")
+            for i, (a, b) in enumerate(zip(batch, g(*own), strict=True)):
+                close(a[k], b, VALUE, what=f"vmap of {what} is not the loop{_leaf(f, i)}")
 
 
 def _as_tuple(f: Flat) -> Callable[..., tuple[Any, ...]]:
@@ -217,12 +224,13 @@ def jit_is_eager(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
         compiled: Any = jit(_as_tuple(g))
         expected = g(*xs)
         for call in ("first", "second"):
-            for a, b in zip(compiled(*xs), expected, strict=True):
+            for i, (a, b) in enumerate(zip(compiled(*xs), expected, strict=True)):
+                leaf = _leaf(f, i, "result_paths" if g is f else "paths")
                 if np.shape(a) != np.shape(b) or np.result_type(a) != np.result_type(b):
                     raise LawError(
                         f"the {call} call of jit of {what} gives {get_aval(a)!r} in place of {get_aval(b)!r}"
                     )
-                close(a, b, VALUE, what=f"the {call} call of jit of {what} is not eager")
+                close(a, b, VALUE, what=f"the {call} call of jit of {what} is not eager{leaf}")
 
 
 def linearize_is_jvp(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
@@ -231,8 +239,8 @@ def linearize_is_jvp(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
     for _ in range(2):
         ts = directions(rng, xs)
         ys, y_dots = tangents(f, xs, ts)
-        for y, a, b in zip(ys, linear(*ts), y_dots, strict=True):
-            close(a, b, ADJOINT, y, what="linearize and jvp differ")
+        for i, (y, a, b) in enumerate(zip(ys, linear(*ts), y_dots, strict=True)):
+            close(a, b, ADJOINT, y, what=f"linearize and jvp differ{_leaf(f, i)}")
 
 
 def complex_step_agrees(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
@@ -246,10 +254,17 @@ def complex_step_agrees(f: Flat, xs: Sequence[Any], rng: Generator) -> None:
         return
     central = differences(f, xs, ts)
     ys, y_dots = tangents(f, xs, ts)
-    for y, a, b, c, error in zip(ys, exact.values, y_dots, central.values, central.errors, strict=True):
+    columns = zip(ys, exact.values, y_dots, central.values, central.errors, strict=True)
+    for i, (y, a, b, c, error) in enumerate(columns):
         analytic = np.abs(a - c) <= SAFETY * error + 1e-7 * magnitude(a, c)
         if analytic.all():
-            close(np.asarray(b), a.astype(np.result_type(b)), ADJOINT, y, what="jvp and the complex step differ")
+            close(
+                np.asarray(b),
+                a.astype(np.result_type(b)),
+                ADJOINT,
+                y,
+                what=f"jvp and the complex step differ{_leaf(f, i)}",
+            )
 
 
 def function_is_pure(f: Flat, xs: Sequence[Any]) -> None:

@@ -311,6 +311,7 @@ def debug_nans(*, infs: bool = False) -> Iterator[None]:
 
     def implementations(primitive: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
         def checked(*xs: Any, **params: Any) -> Any:
+            __tracebackhide__ = True
             y = rule(*xs, **params)
             ys = results(primitive, y)
             if wrong(*ys) and not wrong(*xs):
@@ -322,6 +323,7 @@ def debug_nans(*, infs: bool = False) -> Iterator[None]:
     def rules(mode: str) -> Callable[[Primitive, Callable[..., Any]], Callable[..., Any]]:
         def exchange(primitive: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
             def checked(t: Any, y: Any, xs: Sequence[Any], *rest: Any) -> Any:
+                __tracebackhide__ = True
                 out = rule(t, y, xs, *rest)
                 parts = out if mode == "reverse" or primitive.multiple_results else (out,)
                 outs = [part for part in parts or () if isinstance(part, (np.ndarray, np.generic))]

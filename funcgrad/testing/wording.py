@@ -74,7 +74,7 @@ def _parsed(expression: str, primitive: str) -> tuple[str, ...] | None:
     operands = _operands(node, primitive)
     if operands is None or any(isinstance(part, ast.Starred) for part in operands):
         return None
-    return tuple(map(ast.unparse, operands))
+    return tuple(ast.get_source_segment(expression, part) or ast.unparse(part) for part in operands)
 
 
 def _operands(node: Any, primitive: str) -> list[ast.expr] | None:

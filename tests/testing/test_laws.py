@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import funcgrad as fg
+from funcgrad.core.errors import ArgumentError
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.testing import DerivativeError, LawError, check_laws, derivative_laws, tolerances
 from funcgrad.testing.laws import LAWS, close
@@ -112,6 +113,22 @@ def test_laws_are_all_tested_here() -> None:
 def test_check_laws_names_function_and_law() -> None:
     with pytest.raises(LawError, match=r"<lambda> breaks the law of adjoint: vjp is not the adjoint of jvp, order 1"):
         check_laws(BROKEN["adjoint"], (np.array([0.5, 1.0]),), ["adjoint"])
+
+
+def test_check_laws_names_the_leaf_and_the_element() -> None:
+    wrong = primitive(batch=lambda size, xs, dims, params: (bind_twice(xs[0]), dims[0]))
+    f = lambda x: {"right": x * 2, "wrong": wrong(x)}
+    with pytest.raises(LawError, match=r"not the loop, in result\['wrong'\]: .* at \(1,\)"):
+        check_laws(f, (np.array([0.0, 1.0]),), ["vmap"])
+
+
+def bind_twice(x: Any) -> Any:
+    return np.sin(x) * 2
+
+
+def test_check_laws_refuses_a_law_that_it_does_not_know() -> None:
+    with pytest.raises(ArgumentError, match=r"there is no law of 'associativity'\."):
+        check_laws(np.sin, (0.5,), ["associativity"])
 
 
 def test_close_tells_where_arrays_differ() -> None:
