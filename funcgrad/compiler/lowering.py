@@ -62,6 +62,8 @@ def wishes(*primitives: Primitive) -> Callable[[Wish], Wish]:
 
 # All dtypes of numbers in compiled code.
 NUMBERS = ELEMENTS.keys() | PARTS.keys()
+# Elements that are read again are few beside so many times as many.
+_FEW = 4
 # So many equations may be in one expression.
 _DEEPEST = 40
 
@@ -240,21 +242,35 @@ class Lowering:
 
     def overwritten(self, x: Tensor) -> Tensor:
         """A tensor that begins as x, to be updated: x's own memory if nothing else needs it, or else a copy."""
-        if self._is_free(x):
+        self._settle_readers(x)
+        if self.is_free(x):
             assert x.buffer is not None
             return view(x.buffer, x.shape)
         y = self.fusion.buffer(x.shape, x.dtype)
         self.fusion.realise(Tensor(x.shape, x.dtype, x.at), y)
         return y
 
-    def _is_free(self, x: Tensor) -> bool:
+    def is_free(self, x: Tensor) -> bool:
         """Whether x is all of a buffer that is written in this region and that nothing will read again."""
+        b = x.buffer
+        return b is not None and self._may_write(x) and not any(reads(y, b) for y in self._live[-1].values())
+
+    def _may_write(self, x: Tensor) -> bool:
+        """Whether x is all of a buffer that is written in this region."""
         b = x.buffer
         if b is None or b.size != x.size or not x.is_contiguous() or x.offset != ZERO:
             return False
-        if b not in self._owned and not self.fusion.has_written(b):
-            return False
-        return not any(reads(y, b) for y in self._live[-1].values())
+        return b in self._owned or self.fusion.has_written(b)
+
+    def _settle_readers(self, x: Tensor) -> None:
+        """Store the few elements of x that will be read again, if they are few, so that x itself is free."""
+        if not self._may_write(x):
+            return
+        assert x.buffer is not None
+        readers = [y for y in self._live[-1].values() if reads(y, x.buffer)]
+        if _FEW * sum(y.size for y in readers) <= x.size:
+            for y in readers:
+                y.store(self.fusion.realise(Tensor(y.shape, y.dtype, y.at), self.fusion.buffer(y.shape, y.dtype)))
 
     def view_of(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The elements of a stored contiguous tensor in another shape."""

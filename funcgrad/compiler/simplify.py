@@ -47,7 +47,7 @@ def simplified(jaxpr: Jaxpr) -> Jaxpr:
     rebuild = _Rebuild()
     outputs = rebuild.jaxpr(jaxpr, {v: v for v in jaxpr.inputs})
     simple = _without_dead(Jaxpr(jaxpr.inputs, jaxpr.constants, rebuild.equations, outputs))
-    return _without_dead(_with_updates(simple))
+    return _readers_first(_without_dead(_with_updates(simple)))
 
 
 class _Rebuild:
@@ -197,6 +197,48 @@ def _with_updates(jaxpr: Jaxpr) -> Jaxpr:
                     break
         equations.append(eqn)
     return Jaxpr(jaxpr.inputs, jaxpr.constants, equations, jaxpr.outputs)
+
+
+_UPDATES = {
+    scattering.scatter_set_p,
+    scattering.scatter_add_p,
+    scattering.scatter_min_p,
+    scattering.scatter_max_p,
+}
+_READERS = {indexing.basic_index_p, indexing.gather_p, scattering.gather_last_p}
+
+
+def _readers_first(jaxpr: Jaxpr) -> Jaxpr:
+    """The jaxpr with what reads elements of an array before what updates it, so that it can be updated in place."""
+    equations = list(jaxpr.equations)
+    for eqn in jaxpr.equations:
+        if eqn.primitive in _UPDATES:
+            place = equations.index(eqn)
+            moved = _movable(equations[place:], eqn.inputs[0], jaxpr.outputs)
+            if moved:
+                rest = [other for other in equations[place:] if other not in moved]
+                equations[place:] = [*moved, *rest]
+    return Jaxpr(jaxpr.inputs, jaxpr.constants, equations, jaxpr.outputs)
+
+
+def _movable(equations: Sequence[Equation], x: Atom, outputs: Sequence[Atom]) -> list[Equation]:
+    """The equations to be moved before the first, an update of x, if all others that need x only read elements."""
+    later = [eqn for eqn in equations[1:] if x in eqn.inputs]
+    if not later or x in outputs or any(eqn.primitive not in _READERS for eqn in later):
+        return []
+    after = set(equations[0].outputs)
+    for eqn in equations[1:]:
+        if not after.isdisjoint(eqn.inputs):
+            after.update(eqn.outputs)
+    if any(not after.isdisjoint(eqn.inputs) for eqn in later):
+        return []
+    needed = set(later[-1].inputs).union(*[eqn.inputs for eqn in later])
+    moved = []
+    for eqn in reversed(equations[1:]):
+        if eqn in later or not needed.isdisjoint(eqn.outputs):
+            moved.append(eqn)
+            needed.update(eqn.inputs)
+    return moved[::-1]
 
 
 def _same_type(x: Atom, aval: Any) -> bool:

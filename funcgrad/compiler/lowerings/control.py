@@ -10,7 +10,7 @@ import numpy as np
 from funcgrad.compiler.fusion import Fusion
 from funcgrad.compiler.indices import Affine
 from funcgrad.compiler.loops import Branch, Buffer, Frames, Load, Loop, loads
-from funcgrad.compiler.lowering import NUMBERS, Lowering, lowers
+from funcgrad.compiler.lowering import NUMBERS, Lowering, lowers, reads
 from funcgrad.compiler.simplify import simplified
 from funcgrad.compiler.tensors import Tensor, alias, constant, identity, moved, view
 from funcgrad.control.cond import cond_p
@@ -34,10 +34,20 @@ def _stored(lowering: Lowering, xs: Sequence[Tensor], avals: Sequence[ShapedArra
     return [alias(lowering.fusion.realise(y) if y.cost > 0.0 else y) for y in ys]
 
 
-def _carried(lowering: Lowering, xs: Sequence[Tensor], avals: Sequence[ShapedArray]) -> list[Tensor]:
-    """Buffers for carried values, with the first values in them."""
-    places = []
-    for x, aval in zip(xs, avals, strict=True):
+def _carried(
+    lowering: Lowering, xs: Sequence[Tensor], avals: Sequence[ShapedArray], others: Sequence[Tensor]
+) -> list[Tensor]:
+    """Buffers for carried values, with the first values in them: those that they are in, if nothing else needs them.
+
+    Args:
+        others: The loop's other operands.
+    """
+    places: list[Tensor] = []
+    for k, (x, aval) in enumerate(zip(xs, avals, strict=True)):
+        b, elsewhere = x.buffer, (*others, *xs[:k], *xs[k + 1 :])
+        if b is not None and x.dtype == aval.dtype and lowering.is_free(x) and not any(reads(y, b) for y in elsewhere):
+            places.append(view(b, x.shape))
+            continue
         place = lowering.fusion.buffer(aval.shape, aval.dtype)
         y = lowering.cast(x, aval.dtype)
         lowering.fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
@@ -92,7 +102,7 @@ def _scan(
     avals = body.in_avals
     first, last = num_consts, num_consts + num_carry
     consts = _stored(lowering, args[:first], avals[:first])
-    carry = _carried(lowering, args[first:last], avals[first:last])
+    carry = _carried(lowering, args[first:last], avals[first:last], [*consts, *args[last:]])
     stacks = [lowering.fusion.buffer(v.aval.shape, v.aval.dtype) for v in eqn.outputs[num_carry:]]
     if length:
         rows = [ShapedArray((length, *aval.shape), aval.dtype) for aval in avals[last:]]
@@ -102,8 +112,12 @@ def _scan(
         number = Affine(length - 1, ((axis, -1, length),)) if reverse else Affine(0, ((axis, 1, length),))
         number = number if length > 1 else Affine(0)
         fusion, outs = lowering.inner(body, [*consts, *carry, *[_row(x, number) for x in xs]], carry)
-        for y, stack in zip(outs[num_carry:], stacks, strict=True):
-            fusion.realise(Tensor(y.shape, y.dtype, y.at), _row(stack, number))
+        known: dict[int, Tensor] = {}  # what is stacked twice is stacked once
+        for k, y in enumerate(outs[num_carry:]):
+            if id(y) not in known:
+                known[id(y)] = stacks[k]
+                fusion.realise(Tensor(y.shape, y.dtype, y.at), _row(stacks[k], number))
+            stacks[k] = alias(known[id(y)])
         _carry_on(fusion, outs[:num_carry], carry)
         lowering.depth -= 1
         lowering.fusion.append(Loop(axis, length, fusion.steps))
@@ -132,7 +146,7 @@ def _while(
     last = num_cond_consts + num_body_consts
     cond_consts = _stored(lowering, args[:num_cond_consts], condition.in_avals[:num_cond_consts])
     consts = _stored(lowering, args[num_cond_consts:last], body.in_avals[:num_body_consts])
-    carry = _carried(lowering, args[last:], body.in_avals[num_body_consts:])
+    carry = _carried(lowering, args[last:], body.in_avals[num_body_consts:], [*cond_consts, *consts])
     if back is None or way is None:
         _rounds(lowering, condition, cond_consts, body, consts, carry)
     else:
@@ -234,13 +248,13 @@ def _while_transpose(lowering: Lowering, eqn: Equation, *args: Tensor, **params:
     if left is None:
         condition = simplified(params["cond_jaxpr"])
         cond_consts = _stored(lowering, operands.cond_consts, condition.in_avals[: len(operands.cond_consts)])
-        carry = _carried(lowering, operands.carry, avals[num_consts:])
+        carry = _carried(lowering, operands.carry, avals[num_consts:], [*cond_consts, *consts, *operands.cts])
         left = _there(lowering, way, condition, cond_consts, consts, carry)
     frames, kept = left
     rows = [kept[number] for _, number in split.rows]
     types = back.in_avals[len(way.values) + len(steady) :][: split.num_consts + split.num_carry]
     zeros = [constant(0, aval.dtype, aval.shape) for aval in types[: split.num_consts]]
-    state = _carried(lowering, [*zeros, *operands.cts], types)
+    state = _carried(lowering, [*zeros, *operands.cts], types, [*steady, *rows])
     axis = -1 - lowering.depth
     lowering.depth += 1
     fusion, outs = lowering.inner(back, [*_constants(way.values), *steady, *state, *rows], [*state, *rows])

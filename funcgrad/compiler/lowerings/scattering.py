@@ -51,6 +51,8 @@ def _gather_last(lowering: Lowering, eqn: Equation, x: Tensor, *arrays: Tensor, 
     if x.cost > 0.0:
         lowering.fusion.realise(x)
     selected = Selected(lowering, index, x.shape, arrays)
+    if all(a.size == 1 for a in arrays):
+        return Tensor(aval.shape, x.dtype, lambda i: x.at(selected.source(i)))
     strides = strides_of(aval.shape)
 
     def number(i: Any) -> Expression:

@@ -105,3 +105,62 @@ def test_custom_rules_compiled_use_the_rule() -> None:
 
     f.defjvp(lambda primals, tangents: (f(primals[0]), 2 * np.cos(primals[0]) * tangents[0]))
     assert_compiled(fg.grad(lambda x: np.sum(f(x) ** 2)), X)
+
+
+def loops(f: Callable[..., Any], *args: Any) -> str:
+    return fg.jit(f).lower(*args).as_text("loops")  # type: ignore[no-any-return]
+
+
+def test_gradient_of_updates_in_place_touches_single_elements_only() -> None:
+    def filled(x: Any) -> Any:
+        return np.sum(lax.fori_loop(2, 300, lambda i, c: c.at[i].set(np.sin(c[i - 1]) + c[i - 2]), x) ** 2)
+
+    x = np.linspace(-0.3, 0.4, 300)
+    assert_compiled(fg.grad(filled), x)
+    back = loops(fg.grad(filled), x).split("\nloop ")[-1]
+    assert "i0<300" not in back
+
+
+def test_loop_in_a_loop_carries_on_in_the_same_memory() -> None:
+    def nested(x: Any) -> Any:
+        return lax.fori_loop(0, 50, lambda i, c: lax.fori_loop(0, 3, lambda j, d: d * 0.99 + x, c), x)
+
+    x = np.linspace(-1, 1, 400)
+    assert_compiled(nested, x)
+    assert loops(nested, x).count("i0<400") == 2  # the first values, and the step
+
+
+def test_carry_that_others_need_is_not_overwritten() -> None:
+    def shared(x: Any) -> Any:
+        def outer(c: Any, k: Any) -> Any:
+            d, e = lax.fori_loop(0, 2, lambda j, s: (s[1] * 0.5 + x, s[0] + 1), (c, c))
+            rows = lax.scan(lambda s, row: (s + row, s * row), c, np.stack([c, c * 2]))[1]
+            last = lax.while_loop(lambda s: np.sum(s) < 9, lambda s: s + 1 + c, c)
+            return d - e + last, (c, rows, d)
+
+        return lax.scan(outer, x, np.arange(4))
+
+    x = np.linspace(0.1, 0.2, 5)
+    assert_compiled(shared, x)
+    assert_compiled(fg.grad(lambda x: sum(np.sum(np.sin(y)) for y in tree_leaves(shared(x)))), x)
+
+
+def test_rows_that_are_read_after_an_update_are_the_old_ones() -> None:
+    def updated(x: Any, i: Any) -> Any:
+        def step(c: Any, k: Any) -> Any:
+            d = c.at[k].set(c[k - 1] * 2)
+            e = d.at[i].add(np.sum(c[:2]))
+            return e, (c[k], d[k], c[i] + e[k], e[1:3])
+
+        return lax.scan(step, x, np.arange(6) % 4)
+
+    x = np.linspace(-1, 1, 40)
+    assert_compiled(updated, x, np.int64(3))
+    assert_compiled(fg.grad(lambda x: sum(np.sum(np.sin(y)) for y in tree_leaves(updated(x, 3)))), x)
+
+
+def test_what_is_stacked_twice_is_stored_once() -> None:
+    f = fg.grad(lambda x: np.sum(lax.scan(lambda c, v: (np.sin(c) * v, (c, c)), np.ones(50), x)[1][0] ** 2))
+    assert_compiled(f, X)
+    forward = loops(f, X).split("\nloop ")[1]
+    assert forward.count("50*t0 + i0] =") <= 3
