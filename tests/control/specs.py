@@ -182,7 +182,7 @@ def with_captured(c: Any) -> Any:
     def step(c: Any, x: Any) -> Any:
         scale = np.cos(x)
         f = fg.custom_vjp(lambda u: np.sin(u) * scale)
-        f.defvjp(lambda u: (np.sin(u) * scale, np.cos(u)), lambda slope, ct: (ct * slope * scale,))
+        f.defvjp(lambda u: (np.sin(u) * scale, (np.cos(u), "slope")), lambda r, ct: (ct * r[0] * scale,))
         g = fg.custom_jvp(lambda u: u * u * scale)
         g.defjvp(lambda xs, dots: (xs[0] * xs[0] * scale, 2 * xs[0] * scale * dots[0]))
         return f(c) + 0.5, g(c)

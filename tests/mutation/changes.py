@@ -40,9 +40,9 @@ class Mutant:
     @property
     def name(self) -> str:
         """Which mutant it is, without line numbers."""
-        owner = self.function.__qualname__ if self.function.__name__ != "<lambda>" else self.primitives[0]
+        owner = self.function.__name__ if self.function.__name__ != "<lambda>" else self.primitives[0]
         if is_controlling(self.function):  # where functions of different modules have the same names
-            owner = f"{Path(self.function.__code__.co_filename).stem}.{owner}"
+            owner = f"{Path(self.function.__code__.co_filename).stem}.{self.function.__qualname__}"
         text = f"{owner}: {self.what} of `{ast.unparse(self.expression)}`"
         return f"{text} ({self.number})" if self.number > 1 else text
 

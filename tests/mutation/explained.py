@@ -11,6 +11,8 @@ _ANOTHER_WAY = "Picks among ways of computing the same product, for speed."
 _TRUTH = "Only its truth is asked for, and -True and 2 are as true as True, 0 as false as False."
 _NEARNESS = "How near two singular values count as one: a matter of rounding."
 _COMPARED = "The two are compared for equality, and only places where they are equal have an influence."
+_UNTRACED = "For operands without a derivative, which no transformation traces: a guard, which is not reached."
+_ANY_BRANCH = "All branches have the same operands and results: any of them will do."
 
 EXPLAINED: dict[str, str] = {
     "_absolute_derivative: sign of `y + (y == 0)`": _NUMERATOR,
@@ -48,6 +50,16 @@ EXPLAINED: dict[str, str] = {
     "_svdvals_tangent: dropped second factor of `resolution * _columns(s, 0, 1)`": _NEARNESS,
     "_svdvals_tangent: dropped second factor of `np.finfo(s.dtype).eps * max(shape_of(x)[-2:])`": _NEARNESS,
     "_with_complement: another number (or axis) of `1` (2)": "Spares only the work on a complement without columns.",
+    "checkpoint._inline: factor 2 of `bind(checkpoint_p, *xs, jaxpr=jaxpr)`": _UNTRACED,
+    "checkpoint._inline: sign of `bind(checkpoint_p, *xs, jaxpr=jaxpr)`": _UNTRACED,
+    "cond._cond_inline: another number (or axis) of `0` (2)": _ANY_BRANCH,
+    "cond._cond_inline: another number (or axis) of `0` (3)": _ANY_BRANCH,
+    "cond._cond_inline: factor 2 of `bind(cond_p, *lowered.values, branches=branches)`": _UNTRACED,
+    "cond._cond_inline: sign of `bind(cond_p, *lowered.values, branches=branches)`": _UNTRACED,
+    "cond._linear: another number (or axis) of `0`": _ANY_BRANCH,
+    "cond._transposed: another number (or axis) of `0`": _ANY_BRANCH,
+    "linear_solve._inline: factor 2 of `bind(linear_solve_p, *lowered.values, system=system)`": _UNTRACED,
+    "linear_solve._inline: sign of `bind(linear_solve_p, *lowered.values, system=system)`": _UNTRACED,
     "hypot: sign of `y + (y == 0)`": _NUMERATOR,
     "hypot: sign of `y + (y == 0)` (2)": _NUMERATOR,
     "reduce_max: swapped operands of `shares(x, y, axes)`": _COMPARED,

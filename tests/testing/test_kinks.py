@@ -91,7 +91,7 @@ def test_kinks_distance_is_the_callers() -> None:
 def test_kinks_in_words() -> None:
     text = str(kinks(lambda params: np.sum(np.maximum(params["w"], 0.0)))({"w": np.zeros(2), "name": "layer"}))
     assert text.startswith("a tie of `maximum`, of 2 elements\n")
-    assert "operand    params['w'] = [0., 0.]" in text
+    assert 'operand    params["w"] = [0., 0.]' in text
     assert "convention split evenly at a tie" in text
     assert "matters    yes: the derivative is [1., 1.] on one side, [0., 0.] on the other" in text
 
