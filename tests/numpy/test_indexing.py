@@ -480,3 +480,12 @@ def test_scatter_large_rows_equal_add_at() -> None:
             actual = transpose(ct)[0]
             assert actual.dtype == dtype
             np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-2 if dtype is np.float16 else 1e-4)
+
+
+def test_table_with_several_traced_indices_names_the_array_that_takes_them() -> None:
+    table = np.arange(12.0).reshape(3, 4)
+    rows = np.array([[0, 1, 2], [1, 1, 1]])
+    with pytest.raises(TypeError, match=r"funcgrad\.numpy\.array\(table\)\[i, j\] instead of table\[i, j\]"):
+        funcgrad.vmap(lambda i: table[i[:2], i[1:]])(rows)
+    taken = funcgrad.vmap(lambda i: fnp.array(table)[i[:2], i[1:]])(rows)
+    np.testing.assert_array_equal(taken, [table[i[:2], i[1:]] for i in rows])
