@@ -14,7 +14,8 @@ import numpy as np
 from funcgrad.control.derived import derived, innermost, only_differentiated, valued
 from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.pairs import by_kind, pairs_of
-from funcgrad.control.reversal import COUNT, Operands, steps_p, steps_transpose
+from funcgrad.control.reversal import steps_p, steps_transpose
+from funcgrad.control.reversal_operands import COUNT, Operands
 from funcgrad.control.splitting import spread
 from funcgrad.control.while_loop import batched_loop, count_steps, run_while, while_loop, while_p
 from funcgrad.core.avals import ShapedArray

@@ -19,123 +19,33 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funcgrad.control.binomial import distance, kept_positions
-from funcgrad.control.derived import (
-    Closed,
-    active_carry,
-    active_outputs,
-    closed,
-    derived,
-    picked,
-    restricted,
-    settled,
-    valued,
-)
+from funcgrad.control.derived import active_carry, active_outputs, picked, settled, valued
 from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.pairs import scan_pairs
+from funcgrad.control.reversal_operands import (
+    Operands,
+    Params,
+    advancing,
+    backward_step,
+    by_kind,
+    chosen_results,
+    loop_params,
+    strong_operands,
+)
+from funcgrad.control.reversal_rows import batched_steps, placed
 from funcgrad.control.running import prepared
-from funcgrad.control.scan import batched_body, batched_jaxpr, check_linear, strong
-from funcgrad.control.splitting import Split, grouped, split_body, spread, transposed_body
+from funcgrad.control.scan import check_linear
+from funcgrad.control.splitting import Split, grouped, split_body, spread
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.jaxpr import Jaxpr
 from funcgrad.core.primitive import Primitive, bind
-from funcgrad.primitives.arithmetic import add
-from funcgrad.primitives.comparison import less
-from funcgrad.primitives.extrema import reduce_max
-from funcgrad.primitives.masking import select
-from funcgrad.primitives.structural import broadcast_to, moveaxis
-from funcgrad.transforms.evaluate import evaluate, record_abstract
 from funcgrad.transforms.transpose import tangent_aval
-
-Params = dict[str, Any]
-COUNT = ShapedArray((), np.int64)
-
-
-class Operands(NamedTuple):
-    """Operands of `steps` and `steps_transpose`, by kind.
-
-    Attributes:
-        number: The number of steps, where it is no parameter.
-        positions: Before which steps a state is kept, where some are.
-        slots: These states, one array for each carried value.
-        cts: Cotangents of the active carry, and of the active ys that have one.
-    """
-
-    number: Sequence[Any]
-    positions: Sequence[Any]
-    consts: Sequence[Any]
-    carry: Sequence[Any]
-    xs: Sequence[Any]
-    slots: Sequence[Any] = ()
-    cts: Sequence[Any] = ()
-
-    @property
-    def body(self) -> list[Any]:
-        """Those that the body has."""
-        return [*self.consts, *self.carry, *self.xs]
-
-
-def by_kind(args: Sequence[Any], params: Params) -> Operands:
-    """The operands by kind."""
-    consts, carry, kept = params["num_consts"], params["num_carry"], params["kept"] > 0
-    rows = len(params["jaxpr"].inputs) - consts - carry
-    groups = grouped(args, params["length"] is None, kept, consts, carry, rows, carry if kept else 0)
-    return Operands(*groups)
-
-
-def _strong_operands(args: Sequence[Any], params: Params) -> Operands:
-    operands = by_kind(args, params)
-    body = [strong(x, v.aval) for x, v in zip(operands.body, params["jaxpr"].inputs, strict=True)]
-    consts, carry, xs = grouped(body, params["num_consts"], params["num_carry"])
-    return operands._replace(consts=consts, carry=carry, xs=xs)
-
-
-def _loop_params(params: Params, **changed: Any) -> Params:
-    """The parameters of a `steps` like those of `steps_transpose`, or changed."""
-    names = ("jaxpr", "length", "reverse", "num_consts", "num_carry", "states", "kept")
-    return {name: params[name] for name in names} | changed
-
-
-def advancing(jaxpr: Jaxpr, num_carry: int) -> Jaxpr:
-    """A body without what only its ys need."""
-    return derived(
-        jaxpr, ("advancing", num_carry), lambda jaxpr: restricted(jaxpr, jaxpr.inputs, jaxpr.outputs[:num_carry])
-    )
-
-
-def chosen_results(jaxpr: Jaxpr, first: tuple[bool, ...], num_consts: int, num_carry: int) -> tuple[bool, ...]:
-    """Which results (carry, then ys) have derivatives in the end, given which operands have."""
-    active = active_carry(jaxpr, first, num_consts, num_carry)
-    return (*active[num_consts : num_consts + num_carry], *active_outputs(jaxpr, active)[num_carry:])
-
-
-def backward_step(split: Split, given: tuple[bool, ...], num_consts: int) -> Closed:
-    """One step backwards: (invariants; cts of consts so far, cts of carry; consts, carry, x; cts of ys given) to
-    (cts of consts, cts of carry, cts of x)."""
-    return derived(split.tangent, ("step", given), lambda _: _backward_step(split, given, num_consts))
-
-
-def _backward_step(split: Split, given: tuple[bool, ...], num_consts: int) -> Closed:
-    transposed, known = transposed_body(split, given), split.known.jaxpr
-    own = known.inputs[len(split.known.values) :]
-    sizes = len(transposed.values), len(split.invariants), split.num_consts + split.num_carry
-    _, invariants, cts, rest = grouped(transposed.jaxpr.in_avals, *sizes)
-
-    def step(*args: Any) -> list[Any]:
-        invariant, ct, operands, ct_ys = grouped(args, len(invariants), len(cts), len(own))
-        outs = evaluate(known, [*split.known.values, *operands])
-        rows = split.row_residuals(operands, outs[len(split.result_active) :])
-        return evaluate(transposed.jaxpr, [*transposed.values, *invariant, *ct, *rows, *ct_ys])
-
-    avals = [*invariants, *cts, *[v.aval for v in own], *rest[len(split.rows) :]]
-    made = closed(record_abstract("transpose", step, avals))
-    return Closed(restricted(made.jaxpr, made.jaxpr.inputs, made.jaxpr.outputs), made.values)
-
 
 # steps: carry, y = body(consts, carry, x), so many times --------------------------------------------------------------
 
 
 def _steps_implementation(*args: Any, **params: Any) -> tuple[Any, ...]:
-    operands = _strong_operands(args, params)
+    operands = strong_operands(args, params)
     jaxpr, num_carry, reverse = params["jaxpr"], params["num_carry"], params["reverse"]
     length = _length(operands, params)
     run, carry = prepared(jaxpr), operands.carry
@@ -206,7 +116,7 @@ def _pairs_of(operands: Operands, x_dots: Sequence[Any], first: tuple[bool, ...]
     sizes = {"num_consts": len(body.values) + num_consts + counts[0], "num_carry": num_carry + counts[1]}
     carry_active = active[num_consts : num_consts + num_carry]
     return _Pairs(
-        _loop_params(params, jaxpr=body.jaxpr, kept=0, **sizes),
+        loop_params(params, jaxpr=body.jaxpr, kept=0, **sizes),
         all_operands,
         active,
         (*carry_active, *active_outputs(jaxpr, active)[num_carry:]),
@@ -287,7 +197,7 @@ def steps_transpose(operands: Operands, cts: Sequence[Any], params: Params, firs
     return bind(
         steps_transpose_p,
         *[x for group in operands for x in group],
-        **_loop_params(params, kept=kept),
+        **loop_params(params, kept=kept),
         first=first,
         given=tuple([ct is not None for ct in given]),
     )
@@ -296,15 +206,15 @@ def steps_transpose(operands: Operands, cts: Sequence[Any], params: Params, firs
 def _transpose_implementation(
     *args: Any, first: tuple[bool, ...], given: tuple[bool, ...], **params: Any
 ) -> tuple[Any, ...]:
-    operands = _strong_operands(args, params)
+    operands = strong_operands(args, params)
     jaxpr, num_consts, num_carry, states = (params[name] for name in ("jaxpr", "num_consts", "num_carry", "states"))
     split = split_body(jaxpr, first, num_consts, num_carry)
-    backward = backward_step(split, given, num_consts)
+    backward = backward_step(split, given)
     advance, back = prepared(advancing(jaxpr, num_carry)), prepared(backward.jaxpr)
     length, consts, xs = _length(operands, params), operands.consts, operands.xs
     known = (*backward.values, *split.invariant_residuals(consts))
     ct_carry, ct_ys = grouped(operands.cts, split.num_carry)
-    cts: Sequence[Any] = [*[settled(None, x) for x in _const_avals(split, num_consts)], *ct_carry]
+    cts: Sequence[Any] = [*[settled(None, x) for x in _const_avals(split)], *ct_carry]
     rows = [np.empty(get_aval(x).shape, get_aval(x).dtype) for x in picked(xs, split.active[num_consts + num_carry :])]
     kept = [int(position) for position in operands.positions[0]] if operands.positions else [0]
     stack = [(p, tuple([slot[k] for slot in operands.slots]) or tuple(operands.carry)) for k, p in enumerate(kept)]
@@ -330,7 +240,7 @@ def _transpose_implementation(
     return tuple(picked(spread([*cts, *rows], split.active), first))
 
 
-def _const_avals(split: Split, num_consts: int) -> list[ShapedArray]:
+def _const_avals(split: Split) -> list[ShapedArray]:
     start = len(split.invariants)
     return split.tangent.in_avals[start : start + split.num_consts]
 
@@ -425,87 +335,11 @@ def _transpose_vjp(
 # Batching -------------------------------------------------------------------------------------------------------------
 
 
-class _Rows(NamedTuple):
-    """A loop for all rows at once: its parameters, its operands, and along which axis rows lie in those and results."""
-
-    params: Params
-    operands: Operands
-    dims: tuple[int | None, ...]
-    out_dims: tuple[int | None, ...]
-    added: tuple[int, int]  # consts and carried values in front of the loop's own
-
-
-def _batched(size: int, operands: Operands, dims: Operands, params: Params, whole: Sequence[bool]) -> _Rows:
-    """The loop over all rows at once.
-
-    Args:
-        whole: Which consts, carried values and xs are to have rows in any case.
-    """
-    added_carry = 0
-    if any(dim is not None for dim in dims.number):
-        operands, dims, params = _counted_by_row(operands, dims, params)
-        whole = [False, *whole[: params["num_consts"] - 1], False, *whole[params["num_consts"] - 1 :]]
-        added_carry = 1
-    jaxpr, num_consts, num_carry = params["jaxpr"], params["num_consts"], params["num_carry"]
-    in_dims = [0 if dim is not None or yes else None for dim, yes in zip(dims.body, whole, strict=True)]
-    body, rows, out_dims = batched_body(jaxpr, size, in_dims, num_consts, num_carry)
-    if any(whole):
-        carry_rows = tuple(dim is not None for dim in rows[num_consts : num_consts + num_carry])
-        flags = tuple(yes and v.aval.dtype.kind in "fc" for v, yes in zip(jaxpr.inputs, whole, strict=True))
-        ys_rows = chosen_results(jaxpr, flags, num_consts, num_carry)[num_carry:]
-        body, out_dims = batched_jaxpr(jaxpr, size, rows, (*carry_rows, *ys_rows))
-    axes = [0] * (num_consts + num_carry) + [1] * (len(rows) - num_consts - num_carry)
-    placed = [
-        x if to is None else _placed(x, dim, size, axis)
-        for x, dim, to, axis in zip(operands.body, dims.body, rows, axes, strict=True)
-    ]
-    consts, carry, xs = grouped(placed, num_consts, num_carry)
-    slots = [
-        x if to is None else _placed(x, dim, size, 1)
-        for x, dim, to in zip(operands.slots, dims.slots, rows[num_consts : num_consts + num_carry], strict=False)
-    ]
-    known = {**params, "jaxpr": body.jaxpr, "num_consts": num_consts + len(body.values)}
-    new = operands._replace(consts=[*body.values, *consts], carry=carry, xs=xs, slots=slots)
-    return _Rows(known, new, rows, out_dims, (known["num_consts"] - len(operands.consts) + added_carry, added_carry))
-
-
-def _placed(x: Any, dim: int | None, size: int, axis: int) -> Any:
-    """x with its rows along an axis; rows that are all alike are repeated."""
-    if dim is None:
-        x, dim = broadcast_to(x, (size, *get_aval(x).shape)), 0
-    return moveaxis(x, dim, axis)
-
-
-def _counted_by_row(operands: Operands, dims: Operands, params: Params) -> tuple[Operands, Operands, Params]:
-    """The loop for rows that take different numbers of steps: those that are done stay as they are."""
-    num_consts = params["num_consts"]
-
-    def make(jaxpr: Jaxpr) -> Jaxpr:
-        def step(*args: Any) -> list[Any]:
-            (count,), consts, (done,), carry = grouped(args, 1, num_consts, 1)
-            going = less(done, count)
-            new = evaluate(jaxpr, [*consts, *carry])
-            return [add(done, np.int64(1)), *[select(going, x, old) for x, old in zip(new, carry, strict=True)]]
-
-        avals = [COUNT, *jaxpr.in_avals[:num_consts], COUNT, *jaxpr.in_avals[num_consts:]]
-        made = closed(record_abstract("vmap", step, avals))
-        assert not made.values
-        return made.jaxpr
-
-    counted = derived(params["jaxpr"], ("counted by row", num_consts), make)
-    changed = {**params, "jaxpr": counted, "num_consts": num_consts + 1, "num_carry": params["num_carry"] + 1}
-    rows = moveaxis(operands.number[0], dims.number[0], 0)
-    operands = operands._replace(
-        number=[reduce_max(rows, (0,))], consts=[rows, *operands.consts], carry=[np.int64(0), *operands.carry]
-    )
-    return operands, dims._replace(number=[None], consts=[0, *dims.consts], carry=[None, *dims.carry]), changed
-
-
 def _steps_batch(
     size: int, args: Sequence[Any], dims: Sequence[int | None], params: Params
 ) -> tuple[Sequence[Any], Sequence[int | None]]:
     operands = by_kind(args, params)
-    rows = _batched(size, operands, by_kind(dims, params), params, [False] * len(operands.body))
+    rows = batched_steps(size, operands, by_kind(dims, params), params, [False] * len(operands.body))
     added, num_carry = rows.added[1], rows.params["num_carry"]
     results = bind(steps_p, *[x for group in rows.operands for x in group], **rows.params)
     later = [None if dim is None else 1 for dim in (*rows.out_dims[num_carry:], *rows.out_dims[:num_carry])]
@@ -516,14 +350,14 @@ def _steps_batch(
 def _transpose_batch(
     size: int, args: Sequence[Any], dims: Sequence[int | None], params: Params
 ) -> tuple[Sequence[Any], Sequence[int | None]]:
-    loop, first = _loop_params(params), params["first"]
+    loop, first = loop_params(params), params["first"]
     operands, all_dims = by_kind(args, loop), by_kind(dims, loop)
     num_consts, num_carry = params["num_consts"], params["num_carry"]
     active = active_carry(params["jaxpr"], first, num_consts, num_carry)
-    rows = _batched(size, operands, all_dims, loop, active)
+    rows = batched_steps(size, operands, all_dims, loop, active)
     count = sum(active[num_consts : num_consts + num_carry])
     cts = [
-        _placed(ct, dim, size, 0 if i < count else 1)
+        placed(ct, dim, size, 0 if i < count else 1)
         for i, (ct, dim) in enumerate(zip(operands.cts, all_dims.cts, strict=True))
     ]
     consts, carry = rows.params["num_consts"] - num_consts, rows.added[1]

@@ -15,7 +15,7 @@ import numpy as np
 from funcgrad.control.cond import cond
 from funcgrad.control.constants import without_constants
 from funcgrad.control.derived import Closed, closed, derived, picked, settled
-from funcgrad.control.reversal import Operands, Params, advancing, backward_step, by_kind
+from funcgrad.control.reversal_operands import Operands, Params, advancing, backward_step, by_kind
 from funcgrad.control.scan import scan
 from funcgrad.control.splitting import grouped, split_body, spread
 from funcgrad.control.while_loop import while_loop
@@ -176,7 +176,7 @@ class _Backwards:
         self.params, self.operands = params, operands
         self.num_carry = params["num_carry"]
         self.split = split_body(params["jaxpr"], params["first"], params["num_consts"], self.num_carry)
-        self.backward: Closed = backward_step(self.split, params["given"], params["num_consts"])
+        self.backward: Closed = backward_step(self.split, params["given"])
         self.known = [*self.backward.values, *self.split.invariant_residuals(operands.consts)]
         self.count = operands.number[0] if params["length"] is None else np.int64(params["length"])
         ct_carry, self.ct_ys = grouped(operands.cts, self.split.num_carry)
