@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from tests.mutation.changes import Mutant
+from tests.mutation.changes import Mutant, is_controlling
 from tests.mutation.explained import EXPLAINED
-from tests.mutation.noticing import noticed
+from tests.mutation.noticing import breaks_conventions, noticed
 from tests.mutation.rules import all_mutants, declared_primitives, rules_of
 
 MUTANTS = all_mutants()
@@ -17,13 +17,13 @@ SAMPLE = random.Random(1).sample([mutant for mutant in MUTANTS if mutant.name no
 
 @pytest.mark.parametrize("mutant", SAMPLE, ids=lambda mutant: mutant.name)
 def test_mutant_of_a_rule_is_noticed_by_the_laws(mutant: Mutant) -> None:
-    assert noticed(mutant)
+    assert noticed(mutant) or breaks_conventions(mutant)
 
 
 def test_rules_unmutated_are_in_order() -> None:
     unchanged = [
         Mutant(mutant.function, mutant.primitives, "nothing", mutant.expression, lambda node: node)
-        for mutant in SAMPLE[:3]
+        for mutant in [mutant for mutant in SAMPLE if not is_controlling(mutant.function)][:3]
     ]
     assert not any(noticed(mutant) for mutant in unchanged)
 

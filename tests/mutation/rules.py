@@ -28,6 +28,7 @@ RULES = re.compile(
     r"push|pull|vjp|inline|transpose|linear|pairs|second|residuals|as_scan|record_split|\.operands", re.I
 )
 NO_RULES = re.compile("implementation|abstract|batch|_never")
+NOT_DIFFERENTIATED = ("custom_batching",)
 
 
 def declared_primitives() -> dict[str, Primitive]:
@@ -40,7 +41,8 @@ def declared_primitives() -> dict[str, Primitive]:
 
 def controlling_primitives() -> dict[str, tuple[Primitive, list[types.FunctionType]]]:
     """The primitives that carry programs, and what gives their derivatives: their modules' functions."""
-    modules = [importlib.import_module(f"funcgrad.control.{part.name}") for part in pkgutil.iter_modules(CONTROL)]
+    names = [part.name for part in pkgutil.iter_modules(CONTROL) if part.name not in NOT_DIFFERENTIATED]
+    modules = [importlib.import_module(f"funcgrad.control.{name}") for name in names]
     found: dict[str, tuple[Primitive, list[types.FunctionType]]] = {}
     shared: list[types.FunctionType] = []
     for module in modules:
