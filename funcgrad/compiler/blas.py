@@ -7,14 +7,14 @@ NumPy's, stored by rows, is Fortran's transpose of it: c = a b is computed as c^
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from funcgrad.compiler.indices import ZERO, Affine, add_affine, scale_affine
-from funcgrad.compiler.loops import Buffer, Call, Load, Stack
+from funcgrad.compiler.loops import Buffer, Call, Division, Exchange, Round
 from funcgrad.compiler.scope import Scope
-from funcgrad.compiler.tensors import Tensor, identity, view
-from funcgrad.kernels.assembly import ELEMENTS, F64, I64, Builder, Element, Module, Value, constant_text
+from funcgrad.compiler.tensors import Tensor, view
+from funcgrad.kernels.assembly import ELEMENTS, F64, I64, Builder, Element, Module, Value, constant_text, select
 
 # Fortran's integers.
 MOST = 2**31 - 1
@@ -130,6 +130,10 @@ class Matrix(NamedTuple):
     transposed: bool
     leading: int
 
+    def strides(self) -> tuple[int, int]:
+        """The distance of its rows and that of its columns."""
+        return (1, self.leading) if self.transposed else (self.leading, 1)
+
 
 def matrix(rows: int, columns: int, row_stride: int, column_stride: int) -> Matrix | None:
     """How to name a matrix stored with these strides; None where BLAS has no name for it.
@@ -147,12 +151,116 @@ def matrix(rows: int, columns: int, row_stride: int, column_stride: int) -> Matr
     return None
 
 
+class Part(NamedTuple):
+    """Which part of a product is computed: the counter that is divided, how far it counts, and the round."""
+
+    axis: int
+    size: int
+    round: Round
+
+
+# Parts of so many rows at least are worth their calls, and what BLAS copies for each.
+_LEAST_ROWS = 16
+
+
+def _sizes(scope: Scope, sizes: Sequence[int], part: Part | None) -> list[str]:
+    """Pointers to the sizes of a product; that which is divided is what is left, for the last part."""
+    pointers = [integer(scope.module, size) for size in sizes]
+    if part is not None:
+        b = scope.builder
+        left = scope.outer[part.round.loop] * -part.round.block + part.size
+        count = select(left < part.round.block, left, b.constant(part.round.block, I64))
+        place, narrow = scope.allocate("i32"), b.name()
+        b.do(f"{narrow} = trunc i64 {count.text} to i32")
+        b.do(f"store i32 {narrow}, ptr {place}")
+        pointers[part.axis] = place
+    return pointers
+
+
+def _divisions(
+    stack: Sequence[int],
+    sizes: Sequence[int],
+    tensors: Sequence[tuple[Tensor, Sequence[int]]],
+    summed: int,
+    least: int,
+    make: Callable[[Sequence[Tensor], Sequence[int], Part | None], Call],
+) -> list[Division]:
+    """How stacks of products can be divided: into members, or along each of the matrices' axes.
+
+    Args:
+        stack: The extents of the stack.
+        sizes: How far the counters of a product count.
+        tensors: Operands and result, each with its stride for each of these counters.
+        summed: The counter that is summed over.
+        least: The least size of a part.
+        make: The product of other tensors.
+    """
+
+    def places(first: int) -> list[tuple[Buffer, Affine, bool]]:
+        """The indices, with one of the counters of stack and product as number 0."""
+        found = []
+        for number, (x, strides) in enumerate(tensors):
+            terms = list(zip((*x.strides[: len(stack)], *strides), (*stack, *sizes), strict=True))
+            terms.insert(0, terms.pop(first))
+            own = [(axis, c, n) for axis, (c, n) in enumerate(terms) if c and n > 1]
+            assert x.buffer is not None
+            index = add_affine(x.offset, Affine(0, tuple(own)))
+            found.append((x.buffer, index, number == len(tensors) - 1))
+        return found
+
+    def member(round_: Round | None, others: Exchange) -> Call:
+        moved = [_exchanged(x, others) for x, _ in tensors]
+        if round_ is None:
+            return make(moved, stack, None)
+        number = Affine(0, ((round_.loop, 1, round_.rounds),))
+        return make([_member(x, number) for x in moved], stack[1:], None)
+
+    def along(axis: int) -> Callable[[Round | None, Exchange], Call]:
+        def part(round_: Round | None, others: Exchange) -> Call:
+            moved = [_exchanged(x, others) for x, _ in tensors]
+            if round_ is None:
+                return make(moved, stack, None)
+            parts = [
+                view(x.buffer, x.shape, x.strides, add_affine(x.offset, _steps(strides[axis], round_)))
+                for x, (_, strides) in zip(moved, tensors, strict=True)
+                if x.buffer is not None
+            ]
+            return make(parts, stack, Part(axis, sizes[axis], round_))
+
+        return part
+
+    found = [Division(stack[0], True, 1, False, places(0), member)] if stack else []
+    for axis, size in enumerate(sizes):
+        if size >= 4 * least:
+            found.append(Division(size, False, least, axis == summed, places(len(stack) + axis), along(axis)))
+    return found
+
+
+def _steps(stride: int, round_: Round) -> Affine:
+    factor = stride * round_.block
+    return Affine(0, ((round_.loop, factor, round_.rounds),)) if factor else ZERO
+
+
+def _exchanged(x: Tensor, others: Exchange) -> Tensor:
+    """A stored tensor with another buffer in place of its own."""
+    assert x.buffer is not None
+    buffer, begin = others.get(x.buffer, (x.buffer, ZERO))
+    return view(buffer, x.shape, x.strides, add_affine(x.offset, begin))
+
+
+def _member(x: Tensor, number: Affine) -> Tensor:
+    """One member of a stack."""
+    assert x.buffer is not None
+    return view(x.buffer, x.shape[1:], x.strides[1:], add_affine(x.offset, scale_affine(number, x.strides[0])))
+
+
 def product(
     shape: tuple[int, int, int],
     stack: Sequence[int],
     operands: Sequence[tuple[Tensor, Matrix]],
     y: Tensor,
     leading: int,
+    part: Part | None = None,
 ) -> Call:
     """The products y = x1 x2 of stacks of matrices.
 
@@ -162,6 +270,7 @@ def product(
         operands: x1 and x2 with their names to BLAS.
         y: Where the products go.
         leading: The distance of their rows.
+        part: If only a part of it is to be computed; tensors begin with that. Parts of sums are added to what y is.
     """
     n, k, m = shape
     (x1, name1), (x2, name2) = operands
@@ -171,47 +280,29 @@ def product(
         module = scope.module
         one, zero = floating(module, 1.0, element), floating(module, 0.0, element)
         flags = [letter(module, "T" if name.transposed else "N") for name in (name2, name1)]
-        sizes = [integer(module, size) for size in (m, n, k)]
+        rows, inner, columns = _sizes(scope, shape, part)
         distances = [integer(module, distance) for distance in (name2.leading, name1.leading, leading)]
+        old = one if part is not None and part.axis == 1 else zero
 
         def body(pointers: list[str]) -> None:
             first, second, result = pointers
-            arguments = [*flags, *sizes, one, second, distances[0], first, distances[1], zero, result, distances[2]]
-            call(scope, routine(element, "gemm"), arguments)
+            matrices = [second, distances[0], first, distances[1], old, result, distances[2]]
+            call(scope, routine(element, "gemm"), [*flags, columns, rows, inner, one, *matrices])
 
         for_each(scope, stack, (x1, x2, y), body)
 
     made = Call("gemm", buffers((x1, x2)), buffers((y,)), emit, math.prod(stack) * n * k * m)
-    if stack:
+    if part is None:
 
-        def part(member: Affine | None, others: Exchange) -> Call:
-            first, second, result = (_part(x, member, others) for x in (x1, x2, y))
-            rest = stack if member is None else stack[1:]
-            return product(shape, rest, [(first, name1), (second, name2)], result, leading)
+        def make(tensors: Sequence[Tensor], rest: Sequence[int], part: Part | None) -> Call:
+            first, second, result = tensors
+            return product(shape, rest, [(first, name1), (second, name2)], result, leading, part)
 
-        made.stack = Stack(stack[0], [(*_place(x), x is y) for x in (x1, x2, y)], part)
+        row1, column1 = name1.strides()
+        row2, column2 = name2.strides()
+        tensors = [(x1, (row1, column1, 0)), (x2, (0, row2, column2)), (y, (leading, 0, 1))]
+        made.divisions = _divisions(stack, shape, tensors, 1, _LEAST_ROWS, make)
     return made
-
-
-Exchange: TypeAlias = Mapping[Buffer, tuple[Buffer, Affine]]
-
-
-def _place(x: Tensor) -> tuple[Buffer, Affine]:
-    """A stored tensor's buffer, and the index in it of an element."""
-    element = x.at(identity(x.shape))
-    assert type(element) is Load
-    assert type(element.index) is Affine
-    return element.buffer, element.index
-
-
-def _part(x: Tensor, member: Affine | None, others: Exchange) -> Tensor:
-    """One member of a stack, or all of it (None), with another buffer in place of its own."""
-    assert x.buffer is not None
-    buffer, begin = others.get(x.buffer, (x.buffer, ZERO))
-    offset = add_affine(x.offset, begin)
-    if member is None:
-        return view(buffer, x.shape, x.strides, offset)
-    return view(buffer, x.shape[1:], x.strides[1:], add_affine(offset, scale_affine(member, x.strides[0])))
 
 
 def vector_product(
@@ -223,6 +314,7 @@ def vector_product(
     step_v: int,
     y: Tensor,
     step_y: int,
+    part: Part | None = None,
 ) -> Call:
     """The products y = x v of stacks of matrices and vectors.
 
@@ -235,23 +327,32 @@ def vector_product(
         step_v: The distance of their elements.
         y: Where the products go.
         step_y: The distance of their elements.
+        part: As of `product`.
     """
-    rows, columns = shape
     element = ELEMENTS[y.dtype]
 
     def emit(emitter: Any, scope: Scope, step: Call) -> None:
         module = scope.module
         one, zero = floating(module, 1.0, element), floating(module, 0.0, element)
         flag = letter(module, "N" if name.transposed else "T")
-        sizes = (rows, columns) if name.transposed else (columns, rows)
-        head = [flag, *[integer(module, size) for size in sizes], one]
+        rows, columns = _sizes(scope, shape, part)
+        head = [flag, *((rows, columns) if name.transposed else (columns, rows)), one]
         leading, steps = integer(module, name.leading), [integer(module, step) for step in (step_v, step_y)]
+        old = one if part is not None and part.axis == 1 else zero
 
         def body(pointers: list[str]) -> None:
             matrix_, vector, result = pointers
-            arguments = [*head, matrix_, leading, vector, steps[0], zero, result, steps[1]]
-            call(scope, routine(element, "gemv"), arguments)
+            call(scope, routine(element, "gemv"), [*head, matrix_, leading, vector, steps[0], old, result, steps[1]])
 
         for_each(scope, stack, (x, v, y), body)
 
-    return Call("gemv", buffers((x, v)), buffers((y,)), emit, math.prod(stack) * rows * columns)
+    made = Call("gemv", buffers((x, v)), buffers((y,)), emit, math.prod(stack) * math.prod(shape))
+    if part is None:
+
+        def make(tensors: Sequence[Tensor], rest: Sequence[int], part: Part | None) -> Call:
+            first, second, result = tensors
+            return vector_product(shape, rest, first, name, second, step_v, result, step_y, part)
+
+        tensors = [(x, name.strides()), (v, (0, step_v)), (y, (step_y, 0))]
+        made.divisions = _divisions(stack, shape, tensors, 1, 1, make)
+    return made

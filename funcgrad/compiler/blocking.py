@@ -5,6 +5,9 @@ them. Where step after step goes through the arrays in the same direction, they 
 round t each step does its points t B to (t + 1) B of one counter, a block. A step that reads elements beyond its own
 block, which the steps before it have not come to yet, stays behind by so many: its shift. (Loop fusion with shifts.)
 
+A sum over the counter that is divided is that of the blocks' sums; matrix products are divided alike. Such groups, and
+stacks of products that are divided into members, go in step: without shifts.
+
 An array that only one group of steps uses, each in round t no other part of it than the rest, is no more than a block
 large. What a group only reads, and what is cheaper to compute than to read, it computes itself.
 """
@@ -15,20 +18,24 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from funcgrad.compiler.accumulators import neutral
 from funcgrad.compiler.fusion import drop_dead, substitute
 from funcgrad.compiler.indices import ZERO, Affine, Index, Term, add_affine
 from funcgrad.compiler.loops import (
-    UPDATES,
     Branch,
     Buffer,
     Call,
     Check,
+    Constant,
+    Division,
+    Exchange,
     Expression,
     Load,
     Loop,
     Nest,
+    Round,
     Statement,
     Step,
     Window,
@@ -36,11 +43,16 @@ from funcgrad.compiler.loops import (
     parts,
 )
 from funcgrad.compiler.ordering import accesses, rewritten
+from funcgrad.kernels.assembly import ELEMENTS
 
 # Arrays that several steps of a group use: so many bytes in all are worth it, a second-level cache's.
 _WORTH = 2 << 20
 # What is used in a round.
 _BLOCK = 256 << 10
+# The same where each round copies parts of matrices for BLAS.
+_BLOCK_OF_PRODUCTS = 1 << 20
+# How the blocks of a sum are combined.
+_FOLDS = {"sum": "add", "product": "scale", "maximum": "raise", "minimum": "lower"}
 # One unit of all arrays may be so large, where it cannot be divided; arrays of less are not worth shrinking.
 _LARGEST_UNIT, _LEAST_LOCAL = 4 << 20, 64 << 10
 # How far steps of a group may be apart, in elements of a block counter; how many statements it may have.
@@ -130,6 +142,15 @@ class _Member:
     axis: int
     shift: int
 
+    def division(self) -> Division:
+        """A call's division."""
+        assert type(self.step) is Call
+        return self.step.divisions[self.axis]
+
+    def folds(self) -> list[Statement]:
+        """The sums of a nest over its block counter."""
+        return _folds(self.step, self.axis) if type(self.step) is Nest else []
+
 
 class _Layout(NamedTuple):
     """How an array is made of units: their distance; what does not depend on counters within the steps."""
@@ -151,6 +172,10 @@ class _Found(NamedTuple):
     units: Sequence[tuple[_Place, tuple[int, _Layout] | None]]
     layouts: dict[Buffer, _Layout | None]
 
+    def is_stiff(self) -> bool:
+        """Whether all steps of its group have to go in step with it."""
+        return type(self.member.step) is Call or bool(self.member.folds())
+
     def bytes(self) -> int:
         """The size of what the step goes through unit by unit."""
         return sum(b.nbytes for b, layout in self.layouts.items() if layout is not None)
@@ -165,7 +190,9 @@ class _Group:
         self.uses: dict[Buffer, list[_Use]] = {}
         self.written: set[Buffer] = set()
         self.users: dict[Buffer, list[Nest | Call]] = {}
-        self.rigid = 0  # the members of a stack of matrices, if one is in the group: then all go in step
+        self.in_step: int | None = None  # how far all block counters count, if there are no shifts
+        self.single = False  # whether a block is one value
+        self.least = 1  # how many values must be in a block
         self.statements = 0
 
     def take(self, step: Nest | Call) -> bool:
@@ -185,8 +212,11 @@ class _Group:
         for place, unit in found.units:
             if unit is not None:
                 self.uses.setdefault(place.buffer, []).append(_Use(unit[0], count, shift, place.writes))
+        if found.is_stiff():
+            self.in_step = count
         if type(step) is Call:
-            self.rigid = count
+            self.single = found.member.division().single
+            self.least = max(self.least, found.member.division().least)
         return True
 
     def place_for(self, step: Nest | Call) -> _Found | None:
@@ -194,13 +224,12 @@ class _Group:
         size = len(step.statements) if type(step) is Nest else 1
         if self.statements + size > _MOST_STATEMENTS:
             return None
-        places = list(_places(step))
-        found = [self._by(step, axis, places) for axis in _axes(step)]
+        found = [self._by(step, axis) for axis in _axes(step)]
         return max([x for x in found if x is not None], key=lambda x: x.bytes(), default=None)
 
-    def _by(self, step: Nest | Call, axis: int, places: Sequence[_Place]) -> _Found | None:
+    def _by(self, step: Nest | Call, axis: int) -> _Found | None:
         """A step as a member by one of its counters, if it can be one."""
-        count = _extent(step, axis)
+        count, places = _extent(step, axis), list(_places(step, axis))
         units = [(place, self._unit(place, axis, count)) for place in places]
         if not all(self._is_allowed(place, unit, count) for place, unit in units):
             return None
@@ -215,10 +244,29 @@ class _Group:
             return None
         uses = [(place, unit[0]) for place, unit in units if unit is not None]
         shift = min([0, *[bound for place, first in uses for bound in self._bounds(place, first, count)]])
-        stacked = type(step) is Call
-        if shift < -_FURTHEST or ((self.rigid or stacked) and not self._in_step(count, shift)):
+        found = _Found(_Member(step, axis, shift), units, layouts)
+        if shift < -_FURTHEST or not self._goes_along(found, count):
             return None
-        return _Found(_Member(step, axis, shift), units, layouts)
+        return found
+
+    def _goes_along(self, found: _Found, count: int) -> bool:
+        """Whether a step can be in step with the others, if it has to."""
+        member, least, single = found.member, self.least, self.single
+        if type(member.step) is Call:
+            if any(type(m.step) is Call for m in self.members) and member.division().single != self.single:
+                return False
+            if member.division().single and any(m.folds() for m in self.members):
+                return False
+            least, single = max(least, member.division().least), member.division().single
+        if self.in_step is not None or found.is_stiff():
+            size = count if self.in_step is None else self.in_step
+            others = [(m.shift, _extent(m.step, m.axis)) for m in self.members]
+            if any(pair != (0, size) for pair in [(member.shift, count), *others]):
+                return False
+        if single and member.folds():
+            return False
+        layouts = self.layouts | found.layouts
+        return single or least == 1 or least * _unit_bytes(layouts) <= _BLOCK_OF_PRODUCTS
 
     def _unit(self, place: _Place, axis: int, count: int) -> tuple[int, _Layout] | None:
         """The unit that a step's first points access, and how the array is made of units; None if it is not."""
@@ -258,12 +306,6 @@ class _Group:
             if meets and (use.writes or place.writes):
                 yield use.shift - (unit - use.first)
 
-    def _in_step(self, count: int, shift: int) -> bool:
-        size = self.rigid or count
-        return (
-            shift == 0 and count == size and all(m.shift == 0 and _extent(m.step, m.axis) == size for m in self.members)
-        )
-
     def shared_bytes(self) -> int:
         """The size of what several of its steps use, unit by unit."""
         total = 0
@@ -280,7 +322,8 @@ class _Group:
     def block(self) -> int:
         """How many values of the block counter each round takes."""
         block = 1
-        while 2 * block * self.unit_bytes() <= _BLOCK:
+        room = _BLOCK if self.least == 1 else _BLOCK_OF_PRODUCTS
+        while not self.single and 2 * block * self.unit_bytes() <= room:
             block *= 2
         return block
 
@@ -299,49 +342,55 @@ class _Group:
 
     def unit_bytes(self) -> int:
         """What is used for one value of the block counter."""
-        layouts = [(b, layout) for b, layout in self.layouts.items() if layout is not None]
-        return sum(layout.stride * b.dtype.itemsize for b, layout in layouts)
+        return _unit_bytes(self.layouts)
 
 
-def _places(step: Nest | Call) -> Iterator[_Place]:
-    if type(step) is Nest:
-        yield from itertools.starmap(_Place, accesses(step))
-    elif type(step) is Call and step.stack is not None:
-        yield from itertools.starmap(_Place, step.stack.places)
+def _unit_bytes(layouts: Mapping[Buffer, _Layout | None]) -> int:
+    return sum(layout.stride * b.dtype.itemsize for b, layout in layouts.items() if layout is not None)
 
 
-def _axes(step: Nest | Call) -> Sequence[int]:
-    """The counters by which a step can go block by block, those of the largest strides first."""
-    if type(step) is Call:
-        return (0,)
-    assert type(step) is Nest
-    kept = set(range(len(step.extents)))
-    largest: Counter[int] = Counter()
-    for s in step.statements:
-        if type(s.index) is not Affine:
-            return ()
-        if s.combine is not None and s.combine not in UPDATES:
-            if not s.index.terms:
-                return ()
-            kept &= {axis for axis, _, _ in s.index.terms}
-        for axis, factor, _ in s.index.terms:
-            largest[axis] = max(largest[axis], abs(factor) * s.buffer.dtype.itemsize)
-    if step.points == 1:
-        return (0,)
-    axes = [axis for axis in kept if step.extents[axis] > 1 and all(_moves(s, axis) for s in step.statements)]
-    return sorted(axes, key=lambda axis: -largest[axis])
+def _places(step: Nest | Call, axis: int) -> Iterator[_Place]:
+    return itertools.starmap(_Place, accesses(step) if type(step) is Nest else _division(step, axis).places)
 
 
-def _moves(s: Statement, axis: int) -> bool:
-    return type(s.index) is Affine and s.index.coefficient(axis) != 0
+def _division(step: Step, axis: int) -> Division:
+    assert type(step) is Call
+    return step.divisions[axis]
 
 
 def _extent(step: Nest | Call, axis: int) -> int:
     if type(step) is Nest:
         return step.extents[axis] if step.extents else 1
-    assert type(step) is Call
-    assert step.stack is not None
-    return step.stack.size
+    return _division(step, axis).size
+
+
+def _axes(step: Nest | Call) -> Sequence[int]:
+    """The counters by which a step can go block by block, those of the largest strides first."""
+    if type(step) is Call:
+        return range(len(step.divisions))
+    assert type(step) is Nest
+    if any(type(s.index) is not Affine for s in step.statements):
+        return ()
+    if step.points == 1:
+        return () if any(s.combine in _REDUCTIONS for s in step.statements) else (0,)
+    axes = [axis for axis, n in enumerate(step.extents) if n > 1 and all(_can_go(s, axis) for s in step.statements)]
+    return sorted(axes, key=lambda axis: -max(_stride(s, axis) * s.buffer.dtype.itemsize for s in step.statements))
+
+
+_REDUCTIONS = {"sum", "product", "maximum", "minimum", "any", "all"}
+
+
+def _can_go(s: Statement, axis: int) -> bool:
+    """Whether a counter tells the elements apart that are stored, or counts the terms of a sum."""
+    return _stride(s, axis) != 0 or s.combine in _FOLDS
+
+
+def _folds(nest: Nest, axis: int) -> list[Statement]:
+    return [s for s in nest.statements if s.combine in _FOLDS and not _stride(s, axis)]
+
+
+def _stride(s: Statement, axis: int) -> int:
+    return abs(s.index.coefficient(axis)) if type(s.index) is Affine else 0
 
 
 class _Blocking:
@@ -366,7 +415,7 @@ class _Blocking:
         made: list[Step] = []
         for part in self._parts:
             if type(part) is _Group and part.pays():
-                made.append(self._loop_of(part, mentions))
+                made.extend(self._loop_of(part, mentions))
             else:
                 made.extend(_steps_of(part))
         return made
@@ -399,7 +448,7 @@ class _Blocking:
                     again[b] = copy, ZERO
         if not again:
             return group
-        taken = all(other.take(_fixed(m.step, None, again)) for m in group.members)
+        taken = all(other.take(_renamed(m.step, again)) for m in group.members)
         return other if taken and other.pays() else group
 
     def _recipe(self, b: Buffer) -> Nest | None:
@@ -422,10 +471,10 @@ class _Blocking:
             return None
         return Nest(nest.extents, [s])
 
-    def _loop_of(self, group: _Group, mentions: Counter[Buffer]) -> Loop:
-        """A group as a loop."""
+    def _loop_of(self, group: _Group, mentions: Counter[Buffer]) -> list[Step]:
+        """A group as a loop, and what has to be stored before it."""
         ahead = max(member.shift for member in group.members)
-        block = 1 if group.rigid else group.block()
+        block = group.block()
         count = max(-(-(_extent(m.step, m.axis) - m.shift + ahead) // block) for m in group.members)
         small: dict[Buffer, tuple[Buffer, Affine]] = {}
         for b, layout in group.layouts.items():
@@ -434,16 +483,22 @@ class _Blocking:
                 begin = layout.stride * (use.first + use.shift - ahead)
                 place = Affine(-begin, ((self._loop, -layout.stride * block, count),))
                 small[b] = Buffer(block * layout.stride, b.dtype), place
+        before: list[Step] = []
         body: list[Step] = []
         for member in group.members:
-            if group.rigid:
-                body.append(_fixed(member.step, (member.axis, self._loop, count), small))
-            else:
+            if type(member.step) is Call:
+                division = member.division()
+                if division.adds:
+                    (total,) = member.step.outputs
+                    before.append(_filled((total.size,), Affine(0, ((0, 1, total.size),)), total, 0))
+                body.append(division.call(Round(self._loop, count, block), small))
+            elif group.single:
                 assert type(member.step) is Nest
-                made = Nest(member.step.extents or (1,), _moved(member.step.statements, _same, small))
-                made.window = Window(member.axis, self._loop, block, member.shift - ahead)
-                body.append(made)
-        return Loop(self._loop, count, body)
+                body.append(_fixed(member.step, member.axis, self._loop, small))
+            else:
+                window = Window(member.axis, self._loop, block, member.shift - ahead)
+                body.extend(_windowed(member, window, small, before))
+        return [*before, Loop(self._loop, count, body)]
 
 
 def _belongs(step: Nest | Call, group: _Group) -> bool:
@@ -459,7 +514,7 @@ def _steps_of(part: Step | _Group) -> list[Step]:
 def _can_be_parted(step: Step) -> bool:
     if type(step) is Nest:
         return not step.ordered and not step.sequential and step.points > 0
-    return type(step) is Call and step.stack is not None
+    return type(step) is Call and bool(step.divisions)
 
 
 def _is_independent(step: Step, group: _Group) -> bool:
@@ -470,26 +525,48 @@ def _same(index: Affine) -> Affine:
     return index
 
 
-def _fixed(
-    step: Nest | Call, round_: tuple[int, int, int] | None, small: Mapping[Buffer, tuple[Buffer, Affine]]
-) -> Nest | Call:
-    """A step with other arrays; for one value of a counter, if one is given with the loop's and its extent."""
-    if type(step) is Call:
-        assert step.stack is not None
-        member = None if round_ is None else Affine(0, ((round_[1], 1, round_[2]),))
-        return step.stack.call(member, small)
-    assert type(step) is Nest
-    if round_ is None:
-        return Nest(step.extents, _moved(step.statements, _same, small))
-    axis, loop, _ = round_
-    extents = tuple([1 if k == axis else n for k, n in enumerate(step.extents)])
-    return Nest(extents, _moved(step.statements, lambda index: index.renamed({axis: loop}), small))
+def _renamed(step: Nest | Call, others: Exchange) -> Nest | Call:
+    """A step with other arrays."""
+    if type(step) is Nest:
+        return Nest(step.extents, _moved(step.statements, _same, others))
+    return _division(step, 0).call(None, others)
+
+
+def _fixed(nest: Nest, axis: int, loop: int, small: Exchange) -> Nest:
+    """A nest for one value of a counter, that of a loop."""
+    extents = tuple([1 if k == axis else n for k, n in enumerate(nest.extents)])
+    return Nest(extents, _moved(nest.statements, lambda index: index.renamed({axis: loop}), small))
+
+
+def _windowed(member: _Member, window: Window, small: Exchange, before: list[Step]) -> Iterator[Nest]:
+    """A nest of which each round does a part; what it sums over the block counter is added to what was summed."""
+    nest = member.step
+    assert type(nest) is Nest
+    others, additions = dict(small), []
+    for s in member.folds():
+        assert type(s.index) is Affine
+        assert s.combine is not None
+        kept = {axis for axis, _, _ in s.index.terms}
+        extents = tuple([n if axis in kept else 1 for axis, n in enumerate(nest.extents)])
+        part = Buffer(s.buffer.size, s.buffer.dtype)
+        others[s.buffer] = part, ZERO
+        before.append(_filled(extents, s.index, s.buffer, neutral(s.combine, ELEMENTS[s.buffer.dtype])))
+        update = Statement(s.buffer, s.index, Load(part, s.index), _FOLDS[s.combine])
+        additions.append(Nest(extents, [update]))
+    made = Nest(nest.extents or (1,), _moved(nest.statements, _same, others))
+    made.window = window
+    yield made
+    yield from additions
+
+
+def _filled(extents: tuple[int, ...], index: Index, buffer: Buffer, number: Any) -> Nest:
+    return Nest(extents, [Statement(buffer, index, Constant(number, buffer.dtype))])
 
 
 def _moved(
     statements: Sequence[Statement],
     affine: Callable[[Affine], Affine],
-    small: Mapping[Buffer, tuple[Buffer, Affine]],
+    small: Exchange,
 ) -> list[Statement]:
     """Statements with other indices, and with other arrays in place of some."""
     known: dict[int, Expression] = {}

@@ -244,19 +244,43 @@ class Check(Step):
         return iter(())
 
 
-class Stack(NamedTuple):
-    """What a call does for each member of a stack of arrays alike.
+class Round(NamedTuple):
+    """What a part of a call does: in round t of a loop what has numbers from t * block on, and `block` of them.
 
     Attributes:
-        size: How many members there are.
-        places: Each array, the index of its elements with the member's number as counter 0, and whether it is written.
-        call: `(member, others)` is the call for one member, given its number, or for all (None), with other arrays in
-            place of some: each with what to add to indices.
+        loop: The loop's counter.
+        rounds: How often it counts.
+        block: How much is in a part, at most.
+    """
+
+    loop: int
+    rounds: int
+    block: int
+
+
+Exchange: TypeAlias = Mapping[Buffer, tuple[Buffer, Affine]]
+"""Other buffers in place of some, each with what to add to indices."""
+
+
+class Division(NamedTuple):
+    """A way to divide a call into parts.
+
+    Attributes:
+        size: How much there is to divide: members of a stack, rows of a matrix.
+        single: Whether a part has one of them, rather than many.
+        least: Of how many on parts are worth it.
+        adds: Whether parts are to be added up.
+        places: Each array, the index of its elements with the number to be divided as counter 0, and whether it is
+            written.
+        call: The call of a part (None: of all), with other buffers.
     """
 
     size: int
+    single: bool
+    least: int
+    adds: bool
     places: Sequence[tuple[Buffer, Affine, bool]]
-    call: Callable[[Affine | None, Mapping[Buffer, tuple[Buffer, Affine]]], Call]
+    call: Callable[[Round | None, Exchange], Call]
 
 
 class Call(Step):
@@ -268,10 +292,10 @@ class Call(Step):
         outputs: Buffers that it writes.
         emit: `(emitter, scope, step)` writes the instructions.
         operations: About how many it takes.
-        stack: If it does the same for each member of a stack.
+        divisions: How it can be done in parts.
     """
 
-    __slots__ = ("emit", "inputs", "operations", "outputs", "stack", "text")
+    __slots__ = ("divisions", "emit", "inputs", "operations", "outputs", "text")
 
     def __init__(
         self,
@@ -286,7 +310,7 @@ class Call(Step):
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.emit = emit
-        self.stack: Stack | None = None
+        self.divisions: list[Division] = []
 
     def reads(self) -> Iterator[Buffer]:
         """The operands."""

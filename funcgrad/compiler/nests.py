@@ -246,7 +246,8 @@ class NestEmitter:
         extents = tuple([n if axis in kept else 1 for axis, n in enumerate(self.nest.extents)])
         value = Constant(number, statement.buffer.dtype)
         nest = Nest(extents, [Statement(statement.buffer, statement.index, value)])
-        nest.window = self.nest.window
+        if self.nest.window is not None and self.nest.window.axis in kept:
+            nest.window = self.nest.window
         nest.inline = self.nest_is_inline
         NestEmitter(self.scope, nest, self.vector_bits).emit()
 

@@ -21,7 +21,7 @@ LARGE = 300_000
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a few elements, of arrays of any size."""
     monkeypatch.setenv("FUNCGRAD_CACHE", "0")
-    for name, number in (("_WORTH", 0), ("_BLOCK", 200), ("_LEAST_LOCAL", 0)):
+    for name, number in (("_WORTH", 0), ("_BLOCK", 200), ("_LEAST_LOCAL", 0), ("_BLOCK_OF_PRODUCTS", 40_000)):
         monkeypatch.setattr(blocking, name, number)
 
 
@@ -42,6 +42,25 @@ def backwards(u: Any) -> Any:
     for k in range(1, 5):
         u = np.sin(u[k:]) * u[:-k]
     return u
+
+
+def logistic(w: Any, x: Any, y: Any) -> Any:
+    """The negative log-likelihood of a logistic regression: rows of x are read for it and for its gradient."""
+    z = x @ w
+    return np.sum(np.logaddexp(0.0, z) - y * z)
+
+
+def network(parameters: Any, x: Any) -> Any:
+    """A loss of a network of two layers."""
+    w1, b1, w2 = parameters
+    z = np.tanh(x @ w1 + b1) @ w2
+    z = z - np.max(z, axis=1, keepdims=True)
+    return -np.mean((z - np.log(np.sum(np.exp(z), axis=1, keepdims=True)))[:, 0]) + np.max(np.abs(w2))
+
+
+def nearest(centres: Any, x: Any) -> Any:
+    """The sum of squared distances from the nearest centre."""
+    return np.sum(np.min(np.sum(x**2, 1)[:, None] + np.sum(centres**2, 1) - 2 * x @ centres.T, axis=1))
 
 
 def mixed(q: Any, x: Any) -> Any:
@@ -88,6 +107,33 @@ def test_stack_of_products_member_by_member_equals_eager(k: int, n: int, d: int)
     (y, (q_bar, x_bar)), (z, (q_dot, x_dot)) = f(q, x), funcgrad.jit(f, compile="now")(q, x)
     for a, b in ((y, z), (q_bar, q_dot), (x_bar, x_dot)):
         np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@settings(max_examples=6, deadline=None)
+@given(st.integers(64, 300), st.integers(20, 50), st.sampled_from([np.float64, np.float32]))
+def test_products_by_rows_equal_eager(n: int, m: int, dtype: Any) -> None:
+    rng = np.random.default_rng(n)
+    x = rng.normal(size=(n, m)).astype(dtype)
+    w, y = rng.normal(size=m).astype(dtype), (rng.uniform(size=n) < 0.5).astype(dtype)
+    parameters = [rng.normal(size=shape).astype(dtype) / 4 for shape in ((m, 40), (40,), (40, 12))]
+    tolerance = 1e-12 if dtype is np.float64 else 2e-5
+    for f, first, *rest in ((logistic, w, x, y), (network, parameters, x), (nearest, x[:30] + dtype(0.25), x)):
+        gradient = funcgrad.value_and_grad(f)
+        compiled = funcgrad.jit(gradient, compile="now")(first, *rest)
+        for a, b in zip(*map(funcgrad.tree.leaves, (gradient(first, *rest), compiled)), strict=True):
+            np.testing.assert_allclose(b, a, rtol=10 * tolerance, atol=tolerance * n * np.abs(a).max())
+        if f is not logistic or n * m > 8000:
+            assert "gemm" in loops(gradient, first, *rest) or f is logistic
+
+
+def test_product_and_its_transpose_read_a_large_matrix_together() -> None:
+    rng = np.random.default_rng(0)
+    x, w, y = rng.normal(size=(5000, 100)), rng.normal(size=100), rng.integers(0, 2, 5000)
+    gradient = funcgrad.grad(logistic)
+    text = loops(gradient, w, x, y)
+    assert text.index("loop t0") < text.index("gemv") < text.index("=add=")
+    np.testing.assert_allclose(funcgrad.jit(gradient, compile="now")(w, x, y), gradient(w, x, y), rtol=1e-11, atol=1e-9)
 
 
 @pytest.mark.usefixtures("small_blocks")
