@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.compiler import cache, entry, lowerings, native, runtime
+from funcgrad.compiler import cache, entry, lowerings, native, outlines, runtime
 from funcgrad.compiler.blocking import blocked
 from funcgrad.compiler.emission import ProgramEmitter, flushing
 from funcgrad.compiler.fusion import Fusion, drop_dead
@@ -155,5 +155,7 @@ def _tells(value: Any) -> bool:
         return canonical_text(value) is not None
     return isinstance(value, _TELLING)
 
+
+outlines.register()
 
 __all__ = ["Executable", "Program", "executable", "lowerings"]

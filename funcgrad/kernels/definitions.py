@@ -21,34 +21,42 @@ class Kernel:
         name: Its name.
         definition: `(*xs) -> y`, of values of one element and width.
         results: From the operands' element, the result's; the same where not said.
-        attributes: What LLVM is told of the function; group 0 is inlined.
+        is_outlined: Whether it is a function for all modules, which only declare it, and not one of each that calls it.
     """
 
-    __slots__ = ("_texts", "attributes", "definition", "name", "results")
+    __slots__ = ("_texts", "definition", "is_outlined", "name", "results")
 
     def __init__(
-        self, name: str, definition: Definition, results: Callable[[Element], Element], attributes: str = "#0"
+        self, name: str, definition: Definition, results: Callable[[Element], Element], is_outlined: bool = False
     ) -> None:
         self.name = name
         self.definition = definition
         self.results = results
-        self.attributes = attributes
+        self.is_outlined = is_outlined
         self._texts: dict[tuple[Element, int, bool], tuple[str, Module]] = {}
 
     def __call__(self, *xs: Any) -> Value:
         """Append a call; numbers among the operands become constants."""
         x = next(x for x in xs if type(x) is Value)
         values = [x.like(other) for other in xs]
-        symbol = self.require(x.builder.module, x.element, x.width, len(xs))
         result = self.results(x.element)
         operands = ", ".join([f"{value.type} {value.text}" for value in values])
+        if self.is_outlined:
+            symbol = self.symbol(x.element, x.width)
+            x.builder.module.declare(f"declare {values[0].type} @{symbol}({', '.join([v.type for v in values])})")
+            return x.builder.emit(f"call {values[0].type} @{symbol}({operands})", result, x.width)
+        symbol = self.require(x.builder.module, x.element, x.width, len(xs))
         inlined = x.builder.may_inline(x.builder.module.functions[symbol].count("\n"))
         call = f"call {result.of_width(x.width)} @{symbol}({operands}){'' if inlined else ' noinline'}"
         return x.builder.emit(call, result, x.width)
 
+    def symbol(self, element: Element, width: int) -> str:
+        """The name of the function for an element and width."""
+        return f"fg_{self.name}_{element.name}_{width}"
+
     def require(self, module: Module, element: Element, width: int, count: int) -> str:
-        """The name of the function for an element and width, defined in a module."""
-        symbol = f"fg_{self.name}_{element.name}_{width}"
+        """The same, defined in a module."""
+        symbol = self.symbol(element, width)
         if symbol not in module.functions:
             key = (element, width, module.avx512)
             known = self._texts.get(key)
@@ -65,9 +73,10 @@ class Kernel:
         builder = Builder(needs)
         names = [f"%x{i}" for i in range(count)]
         y = self.definition(*[Value(builder, name, element, width) for name in names])
-        kind = element.of_width(width)
-        parameters = ", ".join([f"{kind} {name}" for name in names])
-        head = f"define internal {y.type} @{symbol}({parameters}) {self.attributes} {{\nentry:"
+        parameters = ", ".join([f"{element.of_width(width)} {name}" for name in names])
+        kind = "define" if self.is_outlined else "define internal"
+        attributes = "noinline nounwind" if self.is_outlined else "#0"
+        head = f"{kind} {y.type} @{symbol}({parameters}) {attributes} {{\nentry:"
         return "\n".join([head, *builder.lines, f"  ret {y.type} {y.text}", "}"]), needs
 
 
@@ -76,9 +85,15 @@ def kernel(definition: Definition) -> Kernel:
     return Kernel(definition.__name__, definition, lambda element: element)
 
 
+OUTLINED: list[Kernel] = []
+"""Kernels that are functions for all modules."""
+
+
 def outlined(definition: Definition) -> Kernel:
-    """Make a function of numbers a `Kernel` that stays a function of its own: what `rarely` calls."""
-    return Kernel(definition.__name__, definition, lambda element: element, "noinline nounwind")
+    """Make a function of numbers a `Kernel` that is compiled once for all modules: what `rarely` calls."""
+    made = Kernel(definition.__name__, definition, lambda element: element, is_outlined=True)
+    OUTLINED.append(made)
+    return made
 
 
 # What only some numbers need

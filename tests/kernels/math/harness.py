@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ import llvmlite.binding as llvm
 import mpmath
 import numpy as np
 
-from funcgrad.kernels.assembly import BOOL, ELEMENTS, U8, Builder, Module, Value
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, F32, F64, U8, Builder, Module, Value
+from funcgrad.kernels.definitions import OUTLINED
 
 Arrays = tuple[np.ndarray, ...]
 Samples = Callable[[np.random.Generator, int, np.dtype], Arrays]
@@ -32,6 +34,16 @@ def has_avx512() -> bool:
     """Whether this machine has AVX-512."""
     features = llvm.get_host_cpu_features()
     return bool(features.get("avx512f") and features.get("avx512dq"))
+
+
+def _define_outlined(module: Module) -> None:
+    """Put the functions into a module that programs share, and that it only declares."""
+    for kernel in OUTLINED:
+        for element in (F64, F32):
+            declared = [line for line in module.declarations if f"@{kernel.symbol(element, 1)}(" in line]
+            for line in declared:
+                del module.declarations[line]
+                kernel.require(module, element, 1, len(inspect.signature(kernel.definition).parameters))
 
 
 def loop_text(
@@ -57,6 +69,7 @@ def loop_text(
         )
     builder.block = "loop"
     y = function(*values)
+    _define_outlined(module)
     dtype = np.dtype(y.element.name)
     y = y.convert(U8) if y.element is BOOL else y
     address = builder.name()
