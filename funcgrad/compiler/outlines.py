@@ -10,7 +10,6 @@ from funcgrad.compiler.emission import ATTRIBUTES
 from funcgrad.kernels.assembly import F32, F64, Element, Module
 from funcgrad.kernels.definitions import OUTLINED, Kernel
 
-
 _known: dict[str, int] = {}
 
 

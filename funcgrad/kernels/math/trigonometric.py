@@ -8,10 +8,11 @@ reduction in `quadrants`, but for numbers beyond 2^16.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from funcgrad.kernels.assembly import F32, F64, I64, U64, Value, fabs, fma, select
-from funcgrad.kernels.definitions import Kernel, kernel, looked_up, outlined, rarely
+from funcgrad.kernels.definitions import kernel, looked_up, outlined, rarely
 from funcgrad.kernels.math import quadrants
 from funcgrad.kernels.math.arithmetic import (
     INF,
@@ -203,13 +204,6 @@ def _sine(q: Value, r: Value, rest: Value, x: Value) -> Value:
     return (y.bits(I64) ^ (((q << 62) ^ x.bits(I64)) & -(2**63))).bits(F64)
 
 
-def _cosine(q: Value, r: Value, rest: Value, x: Value) -> Value:
-    """cos(x) of |x| reduced."""
-    sine, cosine = sine_and_cosine(r, rest)
-    y = select((q & 1).differs(0), sine[0] + sine[1], cosine[0] + cosine[1])
-    return (y.bits(I64) ^ (((q + 1) << 62) & -(2**63))).bits(F64)
-
-
 def _tangent(q: Value, r: Value, rest: Value, x: Value) -> Value:
     """tan(x) of |x| reduced: the quotient, and for float64 a correction by what it leaves."""
     sine, cosine = sine_and_cosine(r, rest)
@@ -225,15 +219,18 @@ def _tangent(q: Value, r: Value, rest: Value, x: Value) -> Value:
 
 
 @outlined
-def sin_of_large(x: Value) -> Value:
-    """sin(x) for |x| from 2^16."""
-    return _sine(*quarters_of_large(x), x)
+def sine_of_large(x: Value, quarter: Value) -> Value:
+    """sin(x + quarter pi/2) for |x| from 2^16, quarter 0; for positive x and quarter 1 it is cos(x)."""
+    q, r, rest = quarters_of_large(x)
+    return _sine(q + quarter.convert(I64), r, rest, x)
 
 
-@outlined
-def cos_of_large(x: Value) -> Value:
-    """cos(x) for |x| from 2^16."""
-    return _cosine(*quarters_of_large(x), x)
+def _cosine_of_large(x: Value) -> Value:
+    return sine_of_large(fabs(x), 1.0)
+
+
+def _sine_of_large(x: Value) -> Value:
+    return sine_of_large(x, 0.0)
 
 
 @outlined
@@ -277,7 +274,7 @@ def _cosine_of(x: Value, parts: tuple[Value, Value, Value]) -> Value:
     return (y.bits(I64) ^ (sign & -(2**63))).bits(F64)
 
 
-def _beyond(x: Value, y: Value, large: Kernel) -> Value:
+def _beyond(x: Value, y: Value, large: Callable[[Value], Value]) -> Value:
     """y, or a function of float64 where x is beyond the first reduction."""
     if x.element is F64:
         return rarely(fabs(x) > LARGEST, y, large, x)
@@ -288,14 +285,14 @@ def _beyond(x: Value, y: Value, large: Kernel) -> Value:
 def sin(x: Value) -> Value:
     """The sine, at most 1.2 ulp off; NaN for infinities."""
     y = quadrants.sine(x) if x.element is F32 else _sine_of(x, _sixteenths(fabs(x)))
-    return _beyond(x, y, sin_of_large)
+    return _beyond(x, y, _sine_of_large)
 
 
 @kernel
 def cos(x: Value) -> Value:
     """The cosine, at most 1.2 ulp off; NaN for infinities."""
     y = quadrants.cosine(x) if x.element is F32 else _cosine_of(x, _sixteenths(fabs(x)))
-    return _beyond(x, y, cos_of_large)
+    return _beyond(x, y, _cosine_of_large)
 
 
 @kernel
@@ -311,4 +308,4 @@ def sin_and_cos(x: Value) -> Pair:
     else:
         parts = _sixteenths(fabs(x))
         sine, cosine = _sine_of(x, parts), _cosine_of(x, parts)
-    return _beyond(x, sine, sin_of_large), _beyond(x, cosine, cos_of_large)
+    return _beyond(x, sine, _sine_of_large), _beyond(x, cosine, _cosine_of_large)
