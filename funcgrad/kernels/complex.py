@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.kernels.assembly import F32, F64, Builder, Element, Value, fabs, select
+from funcgrad.kernels.assembly import F32, F64, Builder, Element, Value, copysign, fabs, select
 from funcgrad.kernels.math import exponential, trigonometric
 from funcgrad.kernels.math.arithmetic import INF
 from funcgrad.kernels.math.powers import hypot
@@ -59,7 +59,9 @@ class Complex:
         return Complex(self.re - other.re, self.im - other.im)
 
     def __mul__(self, other: Complex) -> Complex:
-        return Complex(self.re * other.re - self.im * other.im, self.re * other.im + self.im * other.re)
+        """With one rounding less where the processor has fused products, as NumPy's loops have it."""
+        re = _product_sum(self.re, other.re, -(self.im * other.im))
+        return Complex(re, _product_sum(self.re, other.im, self.im * other.re))
 
     def __truediv__(self, other: Complex) -> Complex:
         """By the larger part of the divisor (Smith)."""
@@ -120,7 +122,12 @@ def absolute(x: Complex) -> Value:
 
 def square(x: Complex) -> Complex:
     """x * x."""
-    return Complex(x.re * x.re - x.im * x.im, x.re * x.im + x.im * x.re)
+    return x * x
+
+
+def _product_sum(x1: Value, x2: Value, x3: Value) -> Value:
+    """x1 * x2 + x3, rounded once where that is one instruction, else twice."""
+    return x1.builder.intrinsic("llvm.fmuladd", x1, x2, x3)
 
 
 def reciprocal(x: Complex) -> Complex:
@@ -146,7 +153,9 @@ def exp(x: Complex) -> Complex:
     # Without a direction: nothing is left of e^-inf, and e^inf is infinite.
     turning = ~(fabs(x.im) < INF)
     vanishing, growing = turning & x.re.equals(-INF), turning & x.re.equals(INF)
-    return Complex(select(vanishing, 0.0, select(growing, INF, re)), select(vanishing, 0.0, im))
+    return Complex(
+        select(vanishing, 0.0, select(growing, INF, re)), select(vanishing, copysign(x.re.like(0.0), x.im), im)
+    )
 
 
 # From where e^x is taken in two steps.

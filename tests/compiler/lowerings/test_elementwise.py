@@ -153,8 +153,9 @@ COMPLEX_FUNCTIONS = [
 
 
 def complex_values(dtype: Any) -> Any:
-    """Zeros of all signs, numbers of all sizes, and infinite and missing parts."""
-    parts = np.array([0.0, -0.0, 1.5, -2.25, 1e15, -3e-15, np.inf, -np.inf, np.nan])
+    """Zeros of all signs, numbers of all sizes up to those with squares beyond all, and infinite and missing parts."""
+    huge = float(np.finfo(dtype).max) * 0.9
+    parts = np.array([0.0, -0.0, 1.5, -2.25, 1e15, -3e-15, huge, -huge, np.inf, -np.inf, np.nan])
     z = np.empty((parts.size, parts.size), dtype)
     z.real, z.imag = parts[:, None], parts
     return z.ravel()
@@ -210,6 +211,23 @@ def test_binary_complex_special_values_equal_numpy(f: Function, dtype: Any) -> N
 )
 def test_unary_complex_special_values_equal_numpy(f: Function, dtype: Any) -> None:
     assert_parts_close(f, complex_values(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+def test_complex_products_of_huge_parts_are_infinite_where_they_are_for_numpy(dtype: Any) -> None:
+    huge = np.array([complex(1, 1), complex(1, -1)], dtype) * (np.finfo(dtype).max * dtype(0.9)).real
+    (y,) = compiled(arithmetic.multiply, huge, huge)[1](huge, huge)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(y, huge * huge)
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+def test_exp_of_minus_infinity_is_zero_with_the_sign_of_the_imaginary_part(dtype: Any) -> None:
+    z = np.array([complex(-np.inf, np.inf), complex(-np.inf, -np.inf)], dtype)
+    (y,) = compiled(exponential.exp, z)[1](z)
+    np.testing.assert_array_equal(np.signbit(y.imag), [False, True])
+    np.testing.assert_array_equal(np.signbit(y.real), [False, False])
+    np.testing.assert_array_equal(y, [0, 0])
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "uint64", "bool", "float32"])
