@@ -16,10 +16,12 @@ from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import DifferentiationError, TreeMismatchError, message
 from funcgrad.core.jaxpr import Jaxpr
 from funcgrad.core.naming import name_of
+from funcgrad.core.primitive import bind
 from funcgrad.core.source import caller
 from funcgrad.core.tracing import Recording, Tracer
 from funcgrad.core.tree import TreeDef, leaf_paths, tree_flatten, tree_map, tree_unflatten
 from funcgrad.primitives import identity
+from funcgrad.primitives.structural import cast_p
 from funcgrad.transforms.evaluate import evaluate
 from funcgrad.transforms.jvp import push_forward
 from funcgrad.transforms.linearize import linear_part
@@ -72,8 +74,13 @@ def match_leaves(
                     fix=_leaf_fix(leaf_paths(treedef, what)[i], given, aval),
                 )
             )
-        checked.append(x if given.dtype == aval.dtype and not given.weak_type else np.asarray(x, aval.dtype)[()])
+        checked.append(x if given.dtype == aval.dtype and not given.weak_type else _converted(x, aval))
     return checked
+
+
+def _converted(x: Any, aval: ShapedArray) -> Any:
+    """A number of Python as what it stands for, which is not weak."""
+    return bind(cast_p, x, dtype=aval.dtype) if type(x) is Tracer else np.asarray(x, aval.dtype)[()]
 
 
 def _leaf_fix(path: str, given: ShapedArray | None, aval: ShapedArray) -> str:

@@ -58,6 +58,25 @@ def test_pullback_called_twice_gives_the_same_and_accumulates_nothing() -> None:
     np.testing.assert_array_equal(pullback(y * 0)[0], 0 * x)
 
 
+@pytest.mark.parametrize("x", [2.0, np.float32(2.0), np.complex64(2 + 1j)])
+@pytest.mark.parametrize("given", [3.0, 3, True, np.inf])
+def test_traced_python_number_as_tangent_or_cotangent_is_what_it_is_untraced(x: Any, given: Any) -> None:
+    products = {
+        "vjp": lambda t: fg.vjp(lambda u: u * u, x)[1](t)[0],
+        "jvp": lambda t: fg.jvp(lambda u: u * u, (x,), (t,))[1],
+        "linearize": lambda t: fg.linearize(lambda u: u * u, x)[1](t),
+        "linear_transpose": lambda t: fg.linear_transpose(lambda u: u / 2, x)(t)[0],
+    }
+    for name, f in products.items():
+        with np.errstate(invalid="ignore"):
+            expected, jitted = f(given), fg.jit(f)
+            for _ in range(3):
+                y = jitted(given)
+                assert (type(y), np.result_type(y)) == (type(expected), np.result_type(expected)), name
+                np.testing.assert_array_equal(y, expected, name)
+    assert fg.grad(lambda t: np.real(products["vjp"](t)))(3.0) == 4.0
+
+
 def test_vjp_trees_go_in_and_out() -> None:
     x = np.array([1.0, 2.0, 3.0])
     y, pullback = fg.vjp(tree_function, TREE, x)
