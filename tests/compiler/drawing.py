@@ -111,7 +111,10 @@ class Noise:
         for part in (y.real, y.imag) if dtype.kind == "c" else (y,):
             # Never nothing, and of many sizes: what is off twice must not be right again.
             off = self._rng.choice([-1, 1], part.shape) * self._rng.uniform(0.5, 1.5, part.shape)
+            inside = np.abs(part) <= 1
             part *= (1 + self._units * eps * off).astype(eps.dtype)
+            # What may be a sine or a hyperbolic tangent is rounded to 1, and not beyond.
+            np.clip(part, -1, 1, out=part, where=inside)
         return type(x)(y) if type(x) in (float, complex) else y[()]
 
     def results(self, jaxpr: Jaxpr, arguments: Sequence[Any]) -> list[Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import collections
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.compiler import fuzz
+from tests.compiler.drawing import Noise
 
 _PROGRAMS = 120
 _PORTIONS = 6
@@ -30,6 +32,19 @@ def test_compiled_random_program_equals_eager(portion: int) -> None:
 @given(st.integers(1_000_000, 2_000_000_000))
 def test_compiled_random_program_of_a_drawn_seed_equals_eager(seed: int) -> None:
     fuzz.check(seed)
+
+
+@pytest.mark.parametrize("seed", [473, 912])
+def test_compiled_random_program_on_the_edge_of_numbers_equals_eager(seed: int) -> None:
+    # A hyperbolic tangent that rounds to 1 or to the number below; and complex products beyond all numbers.
+    assert fuzz.check(seed, loops=True) == "compiled"
+
+
+def test_noise_keeps_what_may_be_a_sine_within_one() -> None:
+    x = np.array([np.nextafter(np.float32(1), np.float32(0)), 1, -1, 1.5, 0.25], np.float32)
+    noisy = np.stack([Noise(seed)(x) for seed in range(20)])
+    assert set(np.abs(noisy[:, :3]).max(axis=0)) == {1.0}
+    assert np.all(noisy[:, 3:] != x[3:])
 
 
 def test_mismatch_is_found_and_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
