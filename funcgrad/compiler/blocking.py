@@ -18,7 +18,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from funcgrad.compiler.accumulators import neutral
 from funcgrad.compiler.fusion import drop_dead, substitute
@@ -55,6 +55,8 @@ _BLOCK_OF_PRODUCTS = 1 << 20
 _FOLDS = {"sum": "add", "product": "scale", "maximum": "raise", "minimum": "lower"}
 # One unit of all arrays may be so large, where it cannot be divided; arrays of less are not worth shrinking.
 _LARGEST_UNIT, _LEAST_LOCAL = 4 << 20, 64 << 10
+# Steps with arrays of so many bytes may be put off until after a group.
+_LITTLE = 64 << 10
 # How far steps of a group may be apart, in elements of a block counter; how many statements it may have.
 _FURTHEST, _MOST_STATEMENTS = 1024, 256
 # The cost of what is computed again, and how much smaller its operands must be.
@@ -107,9 +109,9 @@ def _mentions(steps: Sequence[Step]) -> Counter[Buffer]:
     return Counter(b for leaf in _leaves(steps) for b in {*leaf.reads(), *leaf.writes()})
 
 
-def _is_large(steps: Sequence[Step]) -> bool:
+def _is_large(steps: Sequence[Step], size: int | None = None) -> bool:
     buffers = {b for step in steps if type(step) in (Nest, Call) for b in (*step.reads(), *step.writes())}
-    return sum(b.nbytes for b in buffers) > _WORTH
+    return sum(b.nbytes for b in buffers) > (_WORTH if size is None else size)
 
 
 class _Place(NamedTuple):
@@ -190,6 +192,7 @@ class _Group:
         self.uses: dict[Buffer, list[_Use]] = {}
         self.written: set[Buffer] = set()
         self.users: dict[Buffer, list[Nest | Call]] = {}
+        self.behind: list[Step] = []  # what comes after it, while the group goes on
         self.in_step: int | None = None  # how far all block counters count, if there are no shifts
         self.single = False  # whether a block is one value
         self.least = 1  # how many values must be in a block
@@ -407,6 +410,7 @@ class _Blocking:
         group: _Group | None = None
         for step in self._steps:
             group = self._put(step, group)
+        self._parts.extend([] if group is None else group.behind)
         if not any(type(part) is _Group and part.pays() for part in self._parts):
             return list(self._steps)
         self._parts = [self._computing(part) if type(part) is _Group and part.pays() else part for part in self._parts]
@@ -422,15 +426,20 @@ class _Blocking:
 
     def _put(self, step: Step, group: _Group | None) -> _Group | None:
         """Put a step into the group, before it, or behind it; returns the group that is open then."""
-        if _can_be_parted(step):
-            assert type(step) is Nest or type(step) is Call
-            if group is not None and _belongs(step, group) and group.take(step):
+        if group is not None:
+            if not _clashes(step, group.behind):
+                if _can_be_parted(step) and _belongs(step, group) and group.take(step):
+                    return group
+                if type(step) in (Nest, Check) and _is_independent(step, group):
+                    self._parts.insert(len(self._parts) - 1, step)
+                    return group
+            if type(step) is Nest and not _is_large([step], _LITTLE):
+                group.behind.append(step)
                 return group
-        if group is not None and type(step) in (Nest, Check) and _is_independent(step, group):
-            self._parts.insert(len(self._parts) - 1, step)
-            return group
+            self._parts.extend(group.behind)
+            group.behind.clear()
         fresh = _Group()
-        if _can_be_parted(step) and fresh.take(step):  # type: ignore[arg-type]
+        if _can_be_parted(step) and fresh.take(step):
             self._parts.append(fresh)
             return fresh
         self._parts.append(step)
@@ -511,10 +520,16 @@ def _steps_of(part: Step | _Group) -> list[Step]:
     return [member.step for member in part.members] if type(part) is _Group else [part]  # type: ignore[list-item]
 
 
-def _can_be_parted(step: Step) -> bool:
+def _can_be_parted(step: Step) -> TypeGuard[Nest | Call]:
     if type(step) is Nest:
         return not step.ordered and not step.sequential and step.points > 0
     return type(step) is Call and bool(step.divisions)
+
+
+def _clashes(step: Step, others: Sequence[Step]) -> bool:
+    """Whether a step cannot come before others that it is behind."""
+    reads, writes = set(step.reads()), set(step.writes())
+    return any(reads & set(x.writes()) or writes & {*x.reads(), *x.writes()} for x in others)
 
 
 def _is_independent(step: Step, group: _Group) -> bool:
