@@ -88,6 +88,10 @@ class Fusion:
             flat = flat_index(index, place.strides, place.offset)
             self.append(Nest(x.shape, [Statement(place.buffer, flat, x.at(index))]))
 
+    def stored_in(self, buffer: Buffer) -> int:
+        """The number of the step that was the last to store in a buffer; -1 for none."""
+        return self._ready.get(buffer, -1)
+
     def hold(self, x: Tensor) -> None:
         """Let everything that loads from a stored tensor from now on come after all steps so far."""
         assert x.buffer is not None

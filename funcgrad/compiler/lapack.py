@@ -58,13 +58,22 @@ def factor(stack: Sequence[int], x: Tensor, pivots: Tensor, status: Tensor | Non
     return _step("getrf", stack, (x,), (x, pivots), status, arguments)
 
 
-def substitute(stack: Sequence[int], x: Tensor, pivots: Tensor, y: Tensor) -> Call:
-    """The solutions in place of the right-hand sides y, whose last axis runs down a column (getrs)."""
+def substitute(stack: Sequence[int], x: Tensor, pivots: Tensor, y: Tensor, *, transposed: bool = False) -> Call:
+    """The solutions in place of the right-hand sides y, whose last axis runs down a column (getrs).
+
+    Args:
+        stack: The extents of the stack.
+        x: Factors.
+        pivots: Their rows' exchanges.
+        y: The right-hand sides.
+        transposed: Whether the factors are those of the transposed matrices.
+    """
     k, n = y.shape[-2:]
 
     def arguments(scope: Scope, pointers: list[str], info: str) -> list[str]:
         size, count = integer(scope.module, n), integer(scope.module, k)
-        return [letter(scope.module, "N"), size, count, pointers[0], size, pointers[1], pointers[2], size, info]
+        flag = letter(scope.module, "T" if transposed else "N")
+        return [flag, size, count, pointers[0], size, pointers[1], pointers[2], size, info]
 
     return _step("getrs", stack, (x, pivots, y), (y,), None, arguments)
 

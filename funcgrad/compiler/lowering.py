@@ -79,6 +79,7 @@ class Lowering:
     def __init__(self, fusion: Fusion) -> None:
         self.fusion = fusion
         self.fallbacks: list[Equation] = []
+        self.factors: dict[tuple[Any, ...], tuple[Tensor, Tensor, Tensor]] = {}  # of matrices, by where these are
         self.depth = 0  # of loops around
         # By identity: of a loop the equation that goes back through it, and what is left to such an equation.
         self.returns: dict[int, Equation] = {}

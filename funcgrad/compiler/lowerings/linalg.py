@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -144,12 +144,42 @@ def equals_zero(x: Value) -> Value:
     return x.equals(0)
 
 
-def _factored(lowering: Lowering, x: Tensor, dtype: Dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """The factors by columns, the pivots, and whether there is a pivot that is 0."""
+class Factors(NamedTuple):
+    """P L U of a stack of matrices.
+
+    Attributes:
+        factors: L and U by columns.
+        pivots: The rows that were exchanged, as LAPACK counts them.
+        status: 0, or the number of a pivot that is 0.
+        transposed: Whether they are those of the transposed matrices.
+    """
+
+    factors: Tensor
+    pivots: Tensor
+    status: Tensor
+    transposed: bool = False
+
+
+def _factored(lowering: Lowering, x: Tensor, dtype: Dtype) -> Factors:
+    """The factors of matrices, or of their transposes, whichever were computed before."""
+    lowering.fusion.realise(x)
+    assert x.buffer is not None
+    *outer, down, across = x.strides
+    place = lowering.fusion, x.buffer, lowering.fusion.stored_in(x.buffer), x.offset, x.shape, dtype
+    for transposed, strides in ((False, (*outer, down, across)), (True, (*outer, across, down))):
+        known = lowering.factors.get((*place, strides))
+        if known is not None:
+            return Factors(*known, transposed=transposed)
+    made = _new_factors(lowering, x, dtype)
+    lowering.factors[*place, x.strides] = made.factors, made.pivots, made.status
+    return made
+
+
+def _new_factors(lowering: Lowering, x: Tensor, dtype: Dtype) -> Factors:
     y = by_columns(lowering, x, dtype)
     pivots, status = lowering.fusion.buffer(x.shape[:-1], _INT32), status_of(lowering, x.shape[:-2])
     lowering.fusion.append(lapack.factor(x.shape[:-2], y, pivots, status))
-    return y, pivots, status
+    return Factors(y, pivots, status)
 
 
 # inv -----------------------------------------------------------------------------------------------------------------
@@ -179,7 +209,7 @@ def _inv(lowering: Lowering, eqn: Equation, x: Tensor, invertible: bool) -> Any:
         return y
     if not has(aval.dtype, "getrf", "getri"):
         return NotImplemented
-    y, pivots, status = _factored(lowering, x, aval.dtype)
+    y, pivots, status, _ = _new_factors(lowering, x, aval.dtype)
     if invertible:
         lowering.require(succeeded(status), _SINGULAR)
     work = lowering.fusion.buffer((64 * n,), aval.dtype)
@@ -206,10 +236,10 @@ def _solve(lowering: Lowering, eqn: Equation, a: Tensor, b: Tensor) -> Any:
         return _solve_small(lowering, a, b, aval.dtype)
     if not has(aval.dtype, "getrf", "getrs"):
         return NotImplemented
-    factors, pivots, status = _factored(lowering, a, aval.dtype)
+    factors, pivots, status, transposed = _factored(lowering, a, aval.dtype)
     lowering.require(succeeded(status), _SINGULAR)
     y = by_columns(lowering, b, aval.dtype)
-    lowering.fusion.append(lapack.substitute(a.shape[:-2], factors, pivots, y))
+    lowering.fusion.append(lapack.substitute(a.shape[:-2], factors, pivots, y, transposed=transposed))
     return swapped(y)
 
 
@@ -289,7 +319,7 @@ def _slogdet_small(lowering: Lowering, x: Tensor, dtype: Dtype) -> list[Tensor]:
 
 
 def _slogdet_large(lowering: Lowering, x: Tensor, dtype: Dtype) -> list[Tensor]:
-    factors, pivots, _ = _factored(lowering, x, dtype)
+    factors, pivots, _, _ = _factored(lowering, x, dtype)
     *stack, n = pivots.shape
     diagonal = moved(factors, (*stack, n), lambda index: (*index, index[-1]))
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import funcgrad
 from funcgrad.primitives import linalg
 from tests.compiler.comparison import assert_compiled_equals_eager, compiled
 
@@ -104,3 +105,30 @@ def test_empty_stacks_give_empty_results() -> None:
     for f in (linalg.inv, linalg.det, lambda x: linalg.solve(x, x)):
         _, call = compiled(f, x)
         assert call(x)[0].size == 0
+
+
+def test_matrix_that_is_solved_with_and_transposed_is_factored_once() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(40, 40)) + 8 * np.eye(40), rng.normal(size=40)
+
+    def f(a: Any, b: Any) -> Any:
+        return np.sum(np.linalg.solve(np.exp(0.1 * a), b) ** 2) + np.linalg.slogdet(np.exp(0.1 * a))[1]
+
+    gradient = funcgrad.grad(f, argnums=(0, 1))
+    text = funcgrad.jit(gradient).lower(a, b).as_text("loops")
+    assert text.count("getrf") == 2  # the gradient of slogdet is an inverse, in place of the factors
+    for y, z in zip(gradient(a, b), funcgrad.jit(gradient, compile="now")(a, b), strict=True):
+        np.testing.assert_allclose(z, y, rtol=1e-9, atol=1e-9)
+
+
+def test_matrix_that_is_overwritten_is_factored_anew() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(30, 30)) + 8 * np.eye(30), rng.normal(size=30)
+
+    def f(a: Any, b: Any) -> Any:
+        c = a * 1.0
+        y = np.linalg.solve(c, b)
+        c[0] += y
+        return np.linalg.solve(c, b) + np.linalg.solve(c.T, y)
+
+    np.testing.assert_allclose(funcgrad.jit(f, compile="now")(a, b), f(a, b), rtol=1e-10)
