@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from funcgrad.api.rule_results import (
 )
 from funcgrad.control.custom import (
     PullbackRule,
+    Recursion,
     Rule,
     TangentRule,
     behind,
@@ -29,10 +31,10 @@ from funcgrad.control.custom import (
     is_differentiated,
     record_rule,
     recorded,
+    with_inputs,
 )
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, FunctionExpectedError, message
-from funcgrad.core.jaxpr import Jaxpr, Var
 from funcgrad.core.naming import name_of, parameters_of
 from funcgrad.core.source import caller
 from funcgrad.core.tracing import Tracer
@@ -116,11 +118,18 @@ class _Custom:
         count = len(body.captured)
         if not any(type(x) is Tracer for x in body.captured):
             return custom([*body.captured, *call.leaves], body.jaxpr, behind(rule, count, call.name), call.name)
+        known = next((known for known in _being_recorded.get() if known.is_of(self, call, avals)), None)
+        if known is not None:
+            rule = behind(known.rule, count, call.name)
+            return custom([*body.captured, *call.leaves], body.jaxpr, rule, call.name)
         # The rule will run when these values are traced no more: it is recorded, too, with all that it captures.
-        rule, values = recorded(rule, avals, call.name)
-        own = body.jaxpr.inputs
-        inputs = [*own[:count], *[Var(get_aval(x)) for x in values], *own[count:]]
-        jaxpr = Jaxpr(inputs, (), body.jaxpr.equations, body.jaxpr.outputs)
+        recursion = Recursion(call.name)
+        token = _being_recorded.set((*_being_recorded.get(), _BeingRecorded(self, call, avals, recursion)))
+        try:
+            rule, values = recorded(rule, avals, call.name, recursion)
+        finally:
+            _being_recorded.reset(token)
+        jaxpr = with_inputs(body.jaxpr, count, list(map(get_aval, values)))
         rule = behind(rule, count, call.name)
         return custom([*body.captured, *values, *call.leaves], jaxpr, rule, call.name)
 
@@ -129,6 +138,28 @@ class _Custom:
 
     def _check_rule(self) -> None:
         raise NotImplementedError
+
+
+class _BeingRecorded(NamedTuple):
+    """A call of a function of which the rule is just being recorded."""
+
+    function: _Custom
+    call: Call
+    avals: Sequence[ShapedArray]
+    rule: Recursion
+
+    def is_of(self, function: _Custom, call: Call, avals: Sequence[ShapedArray]) -> bool:
+        """Whether another call has the same rule."""
+        if function is not self.function or call.tree != self.call.tree or avals != self.avals:
+            return False
+        pairs = list(zip(call.nondiff, self.call.nondiff, strict=False))
+        plain = (bool, int, float, complex, str, bytes)
+        return len(call.nondiff) == len(self.call.nondiff) and all(
+            x is y or (type(x) is type(y) and isinstance(x, plain) and x == y) for x, y in pairs
+        )
+
+
+_being_recorded: ContextVar[tuple[_BeingRecorded, ...]] = ContextVar("rules that are being recorded", default=())
 
 
 class custom_jvp(_Custom):

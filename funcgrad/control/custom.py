@@ -16,10 +16,10 @@ from funcgrad.control.derived import closed, is_inexact, picked, settled, valued
 from funcgrad.control.equations import Lowered, Pull, derivative_equation
 from funcgrad.control.running import prepared
 from funcgrad.control.scan import batched_jaxpr, in_front, strong
-from funcgrad.control.splitting import grouped, spread
+from funcgrad.control.splitting import spread
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import DifferentiationError, message
-from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
+from funcgrad.core.jaxpr import Equation, Jaxpr, Var, recording_to_jaxpr
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.core.source import caller
 from funcgrad.core.tracing import Recording, Tracer
@@ -193,34 +193,93 @@ def behind(rule: Rule, count: int, name: str) -> Rule:
     return _Behind(rule, count, name) if count else rule
 
 
-def recorded(rule: Rule, avals: Sequence[ShapedArray], name: str) -> tuple[Rule, tuple[Any, ...]]:
-    """A rule as jaxprs, for operands of these types, and the values that it captures: these are its first operands."""
+class Recursion:
+    """The rule of a function that its own rule calls, while that is being recorded: afterwards it is what it becomes.
+
+    What stays of it, in a loop or a branch or another rule, has values but no derivative.
+
+    Args:
+        name: What the user calls the function.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def linearize(self, xs: Sequence[Any], active: Sequence[bool]) -> Linear:
+        """See `Rule`."""
+        raise DifferentiationError(
+            message(
+                f"{self.name} is called in its own derivative rule, inside of something: that has no derivative.",
+                where=caller(),
+                why="it captures traced values, and so does the rule, which is recorded once and for all.",
+                fix="pass the values as arguments; or call it outside of the rule's loops, branches and other rules.",
+            )
+        )
+
+    def batched(self, size: int, dims: Sequence[int | None]) -> Rule:
+        """See `Rule`."""
+        return self
+
+    def tied(self, jaxpr: Jaxpr, count: int, rule: Rule) -> Jaxpr:
+        """A part of the recorded rule, with that rule in its calls of the function; so many inputs are captured."""
+        captured = jaxpr.inputs[:count]
+        equations = [self._with_rule(eqn, captured, rule) for eqn in jaxpr.equations]
+        return Jaxpr(jaxpr.inputs, (), equations, jaxpr.outputs)
+
+    def _with_rule(self, eqn: Equation, captured: Sequence[Var], rule: Rule) -> Equation:
+        own = eqn.params.get("rule") if eqn.primitive is custom_p else None
+        count = own.count if isinstance(own, _Behind) else 0
+        if own is not self and not (isinstance(own, _Behind) and own.rule is self):
+            return eqn
+        inputs = [*eqn.inputs[:count], *captured, *eqn.inputs[count:]]
+        jaxpr = with_inputs(eqn.params["jaxpr"], count, [v.aval for v in captured])
+        params = eqn.params | {"jaxpr": jaxpr, "rule": behind(rule, count, self.name)}
+        return Equation(custom_p, inputs, eqn.outputs, params, eqn.place)
+
+
+def with_inputs(jaxpr: Jaxpr, at: int, avals: Sequence[ShapedArray]) -> Jaxpr:
+    """A jaxpr without constants that takes more, and does nothing with it."""
+    inputs = [*jaxpr.inputs[:at], *map(Var, avals), *jaxpr.inputs[at:]]
+    return Jaxpr(inputs, (), jaxpr.equations, jaxpr.outputs)
+
+
+def recorded(rule: Rule, avals: Sequence[ShapedArray], name: str, recursion: Recursion) -> tuple[Rule, tuple[Any, ...]]:
+    """A rule as jaxprs, for operands of these types, and the values that it captures: these are its first operands.
+
+    Args:
+        recursion: The rule of the function in its rule, which takes the values, too.
+    """
     if isinstance(rule, TangentRule):
-        return _recorded_tangents(rule, avals, name)
+        return _recorded_tangents(rule, avals, name, recursion)
     assert isinstance(rule, PullbackRule)
-    return _recorded_pullback(rule, avals, name)
+    return _recorded_pullback(rule, avals, name, recursion)
 
 
-def _recorded_tangents(rule: TangentRule, avals: Sequence[ShapedArray], name: str) -> tuple[Rule, tuple[Any, ...]]:
+def _recorded_tangents(
+    rule: TangentRule, avals: Sequence[ShapedArray], name: str, recursion: Recursion
+) -> tuple[Rule, tuple[Any, ...]]:
     moving = list(map(is_inexact, avals))
 
     def flat(*args: Any) -> list[Any]:
         ys, y_dots = rule.function(args[: len(avals)], spread(args[len(avals) :], moving))
         return [*ys, *[settled(y_dot, tangent_aval(y)) for y, y_dot in zip(ys, y_dots, strict=True)]]
 
-    dot_avals = list(map(tangent_aval, picked(avals, moving)))
-    jaxpr, values = closed(record_abstract("custom_jvp", flat, [*avals, *dot_avals]))
-
     def function(xs: Sequence[Any], x_dots: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         dots = picked(x_dots[-len(avals) :] if avals else [], moving)
         full = [settled(x_dot, aval) for x_dot, aval in zip(dots, dot_avals, strict=True)]
-        outs = evaluate(jaxpr, [*xs, *full])
+        outs = evaluate(tied, [*xs, *full])
         return outs[: len(outs) // 2], outs[len(outs) // 2 :]
 
-    return _behind_values(TangentRule(function), values, name), values
+    dot_avals = list(map(tangent_aval, picked(avals, moving)))
+    jaxpr, values = closed(record_abstract("custom_jvp", flat, [*avals, *dot_avals]))
+    own = _behind_values(TangentRule(function), values, name)
+    tied = recursion.tied(jaxpr, len(values), own)
+    return own, values
 
 
-def _recorded_pullback(rule: PullbackRule, avals: Sequence[ShapedArray], name: str) -> tuple[Rule, tuple[Any, ...]]:
+def _recorded_pullback(
+    rule: PullbackRule, avals: Sequence[ShapedArray], name: str, recursion: Recursion
+) -> tuple[Rule, tuple[Any, ...]]:
     others: list[Any] = []
     sizes: list[int] = []
 
@@ -237,23 +296,25 @@ def _recorded_pullback(rule: PullbackRule, avals: Sequence[ShapedArray], name: s
         x_cts = rule.backward(full, args[len(residual_avals) :])
         return [settled(ct, tangent_aval(aval)) for ct, aval in zip(x_cts, avals, strict=True)]
 
+    def forward(xs: Sequence[Any], active: Sequence[bool]) -> tuple[list[Any], list[Any]]:
+        outs = evaluate(tied, xs)
+        return outs[:count], [*xs[: len(captured)], *outs[count:]]
+
+    def backward(residuals: list[Any], cts: Sequence[Any]) -> list[Any]:
+        full = [settled(ct, aval) for ct, aval in zip(cts, ct_avals, strict=True)]
+        return [*[None] * len(captured), *evaluate(tied_back, [*residuals, *full])]
+
     ahead, values = closed(record_abstract("custom_vjp", flat, avals))
     (count,) = sizes
     residual_avals = ahead.out_avals[count:]
     ct_avals = list(map(tangent_aval, ahead.out_avals[:count]))
     back, back_values = closed(record_abstract("custom_vjp", flat_back, [*residual_avals, *ct_avals]))
-
-    def forward(xs: Sequence[Any], active: Sequence[bool]) -> tuple[list[Any], list[Any]]:
-        first, second, own = grouped(xs, len(values), len(back_values))
-        outs = evaluate(ahead, [*first, *own])
-        return outs[:count], [*second, *outs[count:]]
-
-    def backward(residuals: list[Any], cts: Sequence[Any]) -> list[Any]:
-        full = [settled(ct, aval) for ct, aval in zip(cts, ct_avals, strict=True)]
-        return [*[None] * (len(values) + len(back_values)), *evaluate(back, [*residuals, *full])]
-
+    # Both halves take what either captures: their calls of the function itself do, too.
     captured = (*values, *back_values)
-    return _behind_values(PullbackRule(forward, backward), captured, name), captured
+    own = _behind_values(PullbackRule(forward, backward), captured, name)
+    tied = recursion.tied(with_inputs(ahead, len(values), list(map(get_aval, back_values))), len(captured), own)
+    tied_back = recursion.tied(with_inputs(back, 0, list(map(get_aval, values))), len(captured), own)
+    return own, captured
 
 
 class _WithValues:

@@ -121,6 +121,74 @@ def test_closure_over_a_batched_value_outlives_the_batch(rule: str) -> None:
     assert fg.jit(fg.grad(total))(1.0) == 12.0
 
 
+def _doubling(x: Any, w: Any, rule: str, again: Callable[[Any], Any] = lambda f: f) -> Any:
+    """w e^x, with twice its derivative."""
+    f: Any = fg.custom_jvp(lambda z: w * np.exp(z)) if rule == "jvp" else fg.custom_vjp(lambda z: w * np.exp(z))
+    if rule == "jvp":
+        f.defjvp(lambda xs, x_dots: (again(f)(xs[0]), 2 * again(f)(xs[0]) * x_dots[0]))
+    elif rule == "vjp":
+        f.defvjp(lambda z: (again(f)(z), z), lambda z, ct: (2 * np.cos(0 * w) * again(f)(z) * ct,))
+    else:
+        f.defvjp(lambda z: (y := f(z) * np.cos(0 * w), y), lambda y, ct: (2 * y * ct,))
+    return f(x)
+
+
+@pytest.mark.parametrize("rule", ["jvp", "vjp", "vjp forward"])
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_rule_that_calls_its_function_which_captures_a_traced_value_has_all_derivatives(rule: str, order: int) -> None:
+    def derivative(f: Any, order: int = order) -> Any:
+        for _ in range(order):
+            f = fg.grad(f)
+        return f
+
+    x, ws = np.float64(0.3), np.array([1.0, 2.0, -0.5])
+    expected = 2.0**order * np.exp(x) * ws
+
+    def f(x: Any, w: Any) -> Any:
+        return _doubling(x, w, rule)
+
+    def rows(x: Any) -> Any:
+        return fg.vmap(f, (None, 0))(x, ws)
+
+    def steps(x: Any) -> Any:
+        return fg.scan(lambda total, w: (total + f(x, w), None), 0.0 * x, ws)[0]
+
+    for _ in range(2):
+        np.testing.assert_allclose(fg.jit(derivative(f))(x, 2.0), expected[1])
+    np.testing.assert_allclose(fg.vmap(derivative(f), (None, 0))(x, ws), expected)
+    np.testing.assert_allclose(derivative(fg.jit(f))(x, 2.0), expected[1])
+    np.testing.assert_allclose(derivative(lambda x: np.sum(rows(x)))(x), np.sum(expected))
+    np.testing.assert_allclose(derivative(steps)(x), np.sum(expected))
+    np.testing.assert_allclose(fg.jit(derivative(steps))(x), np.sum(expected))
+
+
+@pytest.mark.parametrize("rule", ["jvp", "vjp"])
+def test_rule_that_calls_its_function_in_a_branch_has_one_derivative_and_says_so(rule: str) -> None:
+    def again(f: Any) -> Any:
+        return lambda z: fg.cond(True, f, f, z)
+
+    def f(x: Any) -> Any:
+        return np.sum(fg.vmap(lambda w: _doubling(x, w, rule, again))(np.array([1.0, 2.0])))
+
+    np.testing.assert_allclose(fg.grad(f)(0.3), 6 * np.exp(0.3))
+    with pytest.raises(DifferentiationError, match=r"is called in its own derivative rule"):
+        fg.grad(fg.grad(f))(0.3)
+
+
+def test_rule_that_calls_its_function_with_another_shape_or_parameter_is_recorded_for_each() -> None:
+    def f(x: Any, w: Any) -> Any:
+        power: Any = fg.custom_jvp(lambda n, z: w * z**n, nondiff_argnums=0)
+
+        @power.defjvp
+        def _(n: int, xs: Any, x_dots: Any) -> Any:
+            return power(n, *xs), 10 * n * (power(n - 1, xs[0]) if n > 0 else 1.0) * x_dots[0]
+
+        return power(2, x)
+
+    np.testing.assert_allclose(fg.vmap(fg.grad(f), (None, 0))(3.0, np.ones(2)), 60.0)
+    np.testing.assert_allclose(fg.vmap(fg.grad(fg.grad(f)), (None, 0))(3.0, np.ones(2)), 200.0)
+
+
 @pytest.mark.parametrize(
     "around", [lambda f: f, fg.jit, lambda f: lambda w: fg.vmap(lambda a: f(w) + a)(np.ones(2))[0]]
 )
