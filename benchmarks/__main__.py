@@ -4,6 +4,7 @@
     python -m benchmarks --json new.json --html new.html
     python -m benchmarks compare old.json new.json
     python -m benchmarks page run.json run.html
+    python -m benchmarks readme run.json
     python -m benchmarks micro --only calls,loops --json micro.json
     python -m benchmarks --smoke
 
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import comparison, libraries, page, report
+from benchmarks import comparison, libraries, page, readme, report
 from benchmarks.micro import checkpoints, measuring
 from benchmarks.runner import Options, run_size
 from benchmarks.timing import environment, one_thread
@@ -161,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return comparison.main(arguments[1:])
     if arguments[:1] == ["page"]:
         return page.main(arguments[1:])
+    if arguments[:1] == ["readme"]:
+        return readme.main(arguments[1:])
     if arguments[:1] == ["micro"]:
         return micro_main(arguments[1:])
     options = parser().parse_args(arguments)

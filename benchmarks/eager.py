@@ -157,18 +157,17 @@ def write_readme(report: dict[str, Any]) -> None:
     _, end, after = rest.partition("<!-- benchmarks: end -->")
     versions = ", ".join(f"{name} {version}" for name, version in report["environment"].items())
     workloads = report["workloads"]
+    libraries = list(next(iter(workloads.values())))
     lines = [
         "Gradients without `jit`, the time of one call and its ratio to a gradient (with its value) written by hand in",
         f"NumPy; one thread, medians of interleaved rounds, `{report['command']}`; {versions}.",
         "",
-        f"| | {' | '.join(workloads)} |",
-        f"|---|{'---|' * len(workloads)}",
+        f"| | {' | '.join(libraries)} |",
+        f"|---|{'---|' * len(libraries)}",
     ]
-    for library in next(iter(workloads.values())):
-        cells = [
-            f"{times[library] * 1e6:.1f} us ({times[library] / times['by hand']:.1f})" for times in workloads.values()
-        ]
-        lines.append(f"| {library} | {' | '.join(cells)} |")
+    for workload, times in workloads.items():
+        cells = [f"{times[name] * 1e6:.1f} us ({times[name] / times['by hand']:.1f})" for name in libraries]
+        lines.append(f"| {workload} | {' | '.join(cells)} |")
     table = "\n".join(lines)
     readme.write_text(f"{before}{begin}{mark}\n{table}\n{end}{after}", encoding="utf-8")
 
