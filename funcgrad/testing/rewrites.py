@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funcgrad.core.avals import get_aval
 from funcgrad.core.tracing import Tracer
 from funcgrad.testing.terms import Axes, Term, is_number, same, squared, sum_axes
 
 _LARGEST_EXPONENT = 700.0
 _MARGIN = 1e-12
-_RIDGE = 1e-9
 # NumPy's stubs do not know keepdims as a variable.
 _logaddexp_over: Any = np.logaddexp.reduce
 
@@ -26,13 +26,11 @@ class Rewrite(NamedTuple):
 
     Attributes:
         text: In the user's words.
-        compute: Gives its value.
-        exact: Whether it gives the same as before where that was finite.
+        compute: Gives its value, or a list of its values.
     """
 
     text: str
     compute: Callable[[], Any]
-    exact: bool = True
 
 
 Pattern = Callable[[Term], Rewrite | None]
@@ -264,14 +262,25 @@ def _finite_top(term: Term) -> Rewrite | None:
     )
 
 
-def _ridge(term: Term) -> Rewrite | None:
-    a = term.operands[0]
-    n = a.shape[-1]
-    return Rewrite(
-        f"np.linalg.slogdet({a.operand} + {_RIDGE:g} * np.eye({n}))",
-        lambda: np.linalg.slogdet(a.value + _RIDGE * np.eye(n)),
-        exact=False,
-    )
+def _guarded_slogdet(otherwise: float) -> Pattern:
+    """Of regular matrices the same; of singular ones no derivative, the sign 0 and this logarithm."""
+
+    def pattern(term: Term) -> Rewrite:
+        a = term.operands[0]
+        n, dtype = a.shape[-1], np.linalg.slogdet(np.empty((0, 0), get_aval(a.value).dtype)).sign.dtype
+        rows = "[..., None, None]" if len(a.shape) > 2 else ""
+        kind = f", dtype=np.{dtype.name}" if dtype.name in ("float32", "complex64") else ""
+        known = f"np.linalg.slogdet(np.where(d{rows}, {a.text}, np.eye({n}{kind})))"
+        values, said = ("0, -np.inf" if otherwise else "0, 0"), f" with d = np.linalg.slogdet({a.text})[0] != 0"
+
+        def compute() -> list[Any]:
+            regular = np.linalg.slogdet(a.value)[0] != 0
+            rest = np.where(np.reshape(regular, (*a.shape[:-2], 1, 1)), a.value, np.eye(n, dtype=dtype))
+            return [np.where(regular, y, z) for y, z in zip(np.linalg.slogdet(rest), (0.0, otherwise), strict=True)]
+
+        return Rewrite(f"[np.where(d, y, z) for y, z in zip({known}, ({values}))]{said}", compute)
+
+    return pattern
 
 
 # For each primitive what says the same in another way, and keeps all values.
@@ -299,6 +308,6 @@ GUARDS: dict[str, tuple[Pattern, ...]] = {
     "arccos": (_clipped(np.arccos, "np.arccos", -1.0, 1.0),),
     "arcsin": (_clipped(np.arcsin, "np.arcsin", -1.0, 1.0),),
     "arctanh": (_clipped(np.arctanh, "np.arctanh", -1.0, 1.0),),
-    "slogdet": (_ridge,),
+    "slogdet": (_guarded_slogdet(-np.inf), _guarded_slogdet(0.0)),
     "arccosh": (_clipped(np.arccosh, "np.arccosh", 1.0, None),),
 }

@@ -17,7 +17,7 @@ from funcgrad.core.tracing import Recording
 from funcgrad.core.tree import flatten_results
 from funcgrad.testing.examining import Examined, Step, simple
 from funcgrad.testing.flat import FlatFunction, quietly
-from funcgrad.testing.observing import exchanged
+from funcgrad.testing.observing import exchanged, results
 from funcgrad.testing.rewrites import EQUIVALENTS, GUARDS, Pattern, Rewrite
 from funcgrad.testing.terms import Operation, Term, UnnamedError
 from funcgrad.testing.wording import operand_texts
@@ -80,9 +80,10 @@ def _proposed(step: Step, pattern: Pattern, steps: Sequence[Step]) -> Rewrite | 
         rewrite = pattern(Term(step.ys[0], step))
     except UnnamedError:
         return None
-    if rewrite is None or (rewrite.exact and not _agrees(step.ys[0], quietly(rewrite.compute))):
+    if rewrite is None:
         return None
-    return rewrite
+    after = results(step.primitive, quietly(rewrite.compute))
+    return rewrite if all(map(_agrees, step.ys, after)) else None
 
 
 def _users(examined: Examined, culprits: Sequence[Step]) -> list[Step]:

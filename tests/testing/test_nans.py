@@ -98,6 +98,24 @@ def test_suggestion_each_pattern_is_found_and_has_been_run(f: Any, x: Any, text:
     np.testing.assert_allclose(report.suggestion.results[0][finite], before[finite], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+def test_suggestion_for_a_singular_matrix_keeps_values_and_signs_of_all_others(dtype: Any) -> None:
+    matrices = np.stack([np.diag([1e-12, -1.0]), np.ones((2, 2)), 3 * np.eye(2)]).astype(dtype)
+
+    def f(a: Any) -> Any:
+        sign, logarithm = np.linalg.slogdet(a)
+        return np.sum(np.real(sign) * np.exp(logarithm))
+
+    found = why_nan(f)(matrices).suggestion
+    text, _, said = found.text.partition(" with ")
+    names = {"np": np, "a": matrices, "d": eval(said.partition(" = ")[2], {"np": np, "a": matrices})}
+    for y, expected in zip(eval(text, names), np.linalg.slogdet(matrices), strict=True):
+        assert y.dtype == expected.dtype
+        np.testing.assert_array_equal(y, expected)
+    np.testing.assert_allclose(found.results[0][2], 3 * np.eye(2), rtol=1e-5)
+    np.testing.assert_array_equal(found.results[0][1], np.zeros((2, 2)))
+
+
 def test_suggestion_written_into_the_function_gives_what_the_report_says() -> None:
     report = why_nan(fg.grad(root_at_zero))(np.zeros(2))
     rewritten = eval(f"lambda x: {report.suggestion.text}", {"np": np})
