@@ -26,6 +26,8 @@ from funcgrad.compiler.loops import (
 _REPEATED, _NEIGHBOURS, _STRIDED_LOAD, _STRIDED_STORE = 0.3, 1.0, 6.0, 12.0
 # Reading across rows of a matrix beyond this size in bytes misses the cache and its prefetching.
 _CACHE = 1 << 20
+# What a core has nearest to it, and how many bytes it holds together.
+_FIRST_CACHE, _LINE = 32 << 10, 64
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def plan(nest: Nest) -> Plan:
     if nest.ordered or not axes:
         return Plan(nest, axes, None, bits)
     vector = _vector_axis(nest, [a for a in axes if a not in nest.sequential])
+    across = None if vector is None else _read_across(nest, vector)
+    if vector is not None and across is not None:
+        return _by_lines(nest, vector, across, bits)
     return Plan(nest, _order(nest, vector), vector, bits)
 
 
@@ -224,6 +229,42 @@ def _vector_axis(nest: Nest, axes: list[int]) -> int | None:
         return total / filled, -nest.extents[axis]
 
     return min(axes, key=price)
+
+
+def _read_across(nest: Nest, vector: int) -> int | None:
+    """The counter along which is read what the vector's counter runs across, as in a transpose of a large matrix."""
+    if nest.sequential or nest.window is not None or any(s.combine is not None for s in nest.statements):
+        return None
+    for buffer, index, stored in accesses(nest):
+        line = _LINE // buffer.dtype.itemsize
+        if stored or type(index) is not Affine or buffer.nbytes < _FIRST_CACHE or nest.extents[vector] % line:
+            continue
+        if abs(index.coefficient(vector)) >= line:
+            near = [a for a, n in enumerate(nest.extents) if a != vector and index.coefficient(a) == 1 and n >= line]
+            if near:
+                return near[0]
+    return None
+
+
+def _by_lines(nest: Nest, vector: int, across: int, bits: int) -> Plan:
+    """The vector's counter in two, so that lines of what is read across are used up while they are in the cache."""
+    line = _LINE * 8 // bits
+    inner, extent = len(nest.extents), nest.extents[vector]
+    if extent % line or extent == line:
+        return Plan(nest, _order(nest, vector), vector, bits)
+
+    def affine(i: Affine) -> Affine:
+        factor = i.coefficient(vector)
+        if not factor:
+            return i
+        rest = [term for term in i.terms if term[0] != vector]
+        return Affine(i.offset, tuple(sorted([*rest, (vector, factor * line, extent // line), (inner, factor, line)])))
+
+    known: dict[int, Expression] = {}
+    extents = [extent // line if axis == vector else n for axis, n in enumerate(nest.extents)]
+    made = Nest((*extents, line), [rewritten(s, affine, known) for s in nest.statements])
+    order = [axis for axis in _order(nest, vector) if axis not in (vector, across)]
+    return Plan(made, (*order, vector, across, inner), inner, bits)
 
 
 def kept_axes(statement: Statement) -> set[int]:

@@ -172,3 +172,12 @@ def test_loop_of_many_steps_over_large_arrays_equals_eager() -> None:
 
     assert "t1 of" in loops(f, u)
     np.testing.assert_allclose(funcgrad.jit(f, compile="now")(u), heat(u, 6), rtol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(200, 96), (96, 200), (7, 64, 96), (72, 100), (100, 72), (1000, 8)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
+def test_large_transposes_equal_numpys(shape: tuple[int, ...], dtype: Any) -> None:
+    x = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    f = funcgrad.jit(lambda x: (np.swapaxes(x, -1, -2) + dtype(1), x.T * dtype(2)), compile="now")
+    for y, z in zip(f(x), (np.swapaxes(x, -1, -2) + dtype(1), x.T * dtype(2)), strict=True):
+        np.testing.assert_array_equal(y, z)
