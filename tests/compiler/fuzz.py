@@ -133,13 +133,15 @@ def _near(y: Any, z: Any, others: Sequence[Any]) -> Any:
     unsure = np.zeros(z.shape, bool)
     spread = np.zeros(z.shape)
     for other in others:
-        unsure |= np.isfinite(other) != np.isfinite(z)
+        # Rounding decides whether there is a number, and which infinity or NaN where there is none.
+        unsure |= ~(np.isfinite(other) & np.isfinite(z)) & (other != z) & ~(np.isnan(other) & np.isnan(z))
         spread = np.fmax(spread, np.abs(other - z) if z.dtype.kind in "fc" else np.where(other != z, np.inf, 0.0))
     if z.dtype.kind not in "fc":
         return same | (spread > 0)
     eps = np.finfo(z.dtype).eps
     size = np.max(np.abs(z[np.isfinite(z)]), initial=0.0)
-    return same | unsure | (np.abs(y - z) <= 30 * spread + 50 * eps * np.maximum(np.abs(z), 1e-3 * size))
+    finite = np.isfinite(y) & np.isfinite(z)
+    return same | unsure | finite & (np.abs(y - z) <= 30 * spread + 50 * eps * np.maximum(np.abs(z), 1e-3 * size))
 
 
 def check_many(start: int, stop: int, loops: bool = False) -> None:

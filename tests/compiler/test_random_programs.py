@@ -34,10 +34,21 @@ def test_compiled_random_program_of_a_drawn_seed_equals_eager(seed: int) -> None
     fuzz.check(seed)
 
 
-@pytest.mark.parametrize("seed", [473, 912])
+@pytest.mark.parametrize("seed", [473, 912, 200204])
 def test_compiled_random_program_on_the_edge_of_numbers_equals_eager(seed: int) -> None:
-    # A hyperbolic tangent that rounds to 1 or to the number below; and complex products beyond all numbers.
+    # A hyperbolic tangent that rounds to 1 or to the number below; complex products beyond all numbers; and a complex
+    # cosine beyond all numbers at an angle so large that its rounding decides the signs.
     assert fuzz.check(seed, loops=True) == "compiled"
+
+
+@np.errstate(invalid="ignore")
+def test_number_that_is_none_is_compared_unless_rounding_decides_what_it_is() -> None:
+    z = np.array([np.inf, np.nan, 1.0, np.inf, np.nan, np.inf])
+    y = np.array([-np.inf, 1.0, np.inf, np.inf, np.nan, np.nan])
+    assert fuzz._near(y, z, [z, z]).tolist() == [False, False, False, True, True, False]
+    for other in (y, -z):
+        assert fuzz._near(y, z, [z, other])[[0, 3, 4]].all()
+    assert fuzz._near(y, z, [z, y]).all()
 
 
 def test_noise_keeps_what_may_be_a_sine_within_one() -> None:
