@@ -14,6 +14,7 @@ from tests.spec import FLOATS, Spec, arrays, outputs
 
 A = np.random.default_rng(0).normal(size=(3, 3)) / 2
 XS = np.random.default_rng(1).normal(size=(4, 3))
+FACTORS = np.array([0.5, 1.0, 1.5])
 
 
 def of_shapes(*shapes: tuple[int, ...]) -> Callable[[Any], st.SearchStrategy[tuple[Any, ...]]]:
@@ -79,6 +80,32 @@ def constant_rows_loop(c: Any) -> Any:
         ys.append(np.sum(c**2))
         c = np.tanh(A @ c) * np.exp(x)
     return c, np.stack(ys)
+
+
+def ruled_by_arrays(c: Any, checkpoint: Any = None) -> Any:
+    """A rule that brings an array with it, into what is known without tangents."""
+
+    def step(c: Any, x: Any) -> Any:
+        f = fg.custom_jvp(lambda u: np.sin(u * FACTORS))
+        f.defjvp(lambda us, dots: (np.sin(us[0] * FACTORS), np.cos(us[0] * FACTORS) * FACTORS * dots[0]))
+        return f(c) + A @ x, f(c) * x
+
+    return lax.scan(step, c, XS, checkpoint=checkpoint)
+
+
+def ruled_by_arrays_loop(c: Any) -> Any:
+    ys = []
+    for x in XS:
+        ys.append(np.sin(c * FACTORS) * x)
+        c = np.sin(c * FACTORS) + A @ x
+    return c, np.stack(ys)
+
+
+def product_with_arrays(row: Any, x: Any) -> Any:
+    """A product whose rule brings an array with it, and has something to compute without tangents."""
+    f = fg.custom_jvp(lambda x: np.tan(row) @ x)
+    f.defjvp(lambda xs, dots: (np.tan(row) @ xs[0], (np.tan(row) * FACTORS / FACTORS) @ dots[0]))
+    return f(x)
 
 
 def counted(w: Any, c: Any, checkpoint: Any = None) -> Any:
@@ -217,6 +244,8 @@ PRODUCTS: dict[str, Callable[[Any], Any]] = {
     "custom_jvp": product_by_tangents,
     "custom_vjp": product_by_cotangents,
     "scan": lambda x: lax.scan(lambda c, row: (c, row @ c), x, A)[1],
+    # Of each step something is known besides its operands: that is computed by a loop of its own.
+    "scan_known": lambda x: lax.scan(lambda c, row: (c, product_with_arrays(row, c)), x, np.arctan(A))[1],
     "steps": lambda x: lax.scan(lambda c, row: (c, row @ c), x, A, checkpoint=2)[1],
     "steps_while": lambda x: lax.while_loop(lambda s: s[0] < 1, lambda s: (s[0] + 1, A @ s[1]), (0, x), checkpoint=2)[
         1
@@ -269,12 +298,16 @@ def rows_at_once(c: Any, d: Any) -> Any:
 
 
 def inside_of_a_loop(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Three steps with a function of the carry in each: there it is recorded without values, and transposed."""
+    """Three steps with a function of the carry in each: there it is recorded without values, and transposed.
+
+    The first of what is carried is halved on the way: a matrix of ones would make so many steps in one another so
+    sensitive that differences by fixed steps are no reference any more.
+    """
 
     def looped(*xs: Any) -> Any:
         def step(carry: Any, _: Any) -> Any:
             first, *others = outputs(f, carry)
-            return (np.tanh(carry[0] + np.sum(first)), *carry[1:]), (first, *others)
+            return (np.tanh(carry[0] + np.sum(first)) / 2, *carry[1:]), (first, *others)
 
         return lax.scan(step, xs, None, 3)[1]
 
@@ -286,7 +319,7 @@ def unrolled(f: Callable[..., Any]) -> Callable[..., Any]:
         rows = []
         for _ in range(3):
             rows.append(outputs(f, xs))
-            xs = (np.tanh(xs[0] + np.sum(rows[-1][0])), *xs[1:])
+            xs = (np.tanh(xs[0] + np.sum(rows[-1][0])) / 2, *xs[1:])
         return tuple(map(np.stack, zip(*rows, strict=True)))
 
     return looped
@@ -305,6 +338,15 @@ PLAIN = [
     row("scan", "scan", recurrent, recurrent_loop, of_shapes((3, 3), (3,), (4, 3))),
     row("scan-reverse", "scan", backwards, backwards_loop, of_shapes((), (), (4,)), DOUBLE),
     row("scan-constant-rows", "scan", constant_rows, constant_rows_loop, of_shapes((3,)), DOUBLE),
+    row("scan-rule", "scan custom", ruled_by_arrays, ruled_by_arrays_loop, of_shapes((3,)), DOUBLE),
+    row(
+        "steps-rule",
+        "steps steps_transpose",
+        lambda c: ruled_by_arrays(c, 2),
+        ruled_by_arrays_loop,
+        of_shapes((3,)),
+        DOUBLE,
+    ),
     row("while", "while while_transpose", counted, counted_loop, of_shapes((3, 3), (3,))),
     row("while-until", "while while_transpose", until_small, until_small_loop, VECTORS, DOUBLE),
     row("steps", "steps steps_transpose", recurrent_kept, recurrent_loop, of_shapes((3, 3), (3,), (4, 3))),

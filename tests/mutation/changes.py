@@ -49,7 +49,8 @@ class Mutant:
     def code(self) -> types.CodeType:
         """The rule's code with the change."""
         file = self.function.__code__.co_filename
-        number = next(i for i, code in enumerate(compiled(file)) if code == self.function.__code__)
+        own = identity(self.function.__code__)
+        number = next(i for i, code in enumerate(compiled(file)) if identity(code) == own)
         tree = _Replace(where(self.expression), self.change).visit(copy.deepcopy(parsed(file)))
         return list(codes(compile(ast.fix_missing_locations(tree), file, "exec", dont_inherit=True)))[number]
 
@@ -182,6 +183,12 @@ def codes(code: types.CodeType) -> Iterator[types.CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from codes(constant)
+
+
+def identity(code: types.CodeType) -> tuple[Any, ...]:
+    """What tells a code from all others of a file: not its bytes, since pytest rewrites assertions."""
+    places = tuple(code.co_positions()) if code.co_name == "<lambda>" else ()
+    return code.co_qualname, code.co_firstlineno, places
 
 
 @functools.cache

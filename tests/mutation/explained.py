@@ -12,6 +12,7 @@ _TRUTH = "Only its truth is asked for, and -True and 2 are as true as True, 0 as
 _NEARNESS = "How near two singular values count as one: a matter of rounding."
 _COMPARED = "The two are compared for equality, and only places where they are equal have an influence."
 _UNTRACED = "For operands without a derivative, which no transformation traces: a guard, which is not reached."
+_ORDER = "The order is an integer n, and I of -n is I of n."
 _ANY_BRANCH = "All branches have the same operands and results: any of them will do."
 
 EXPLAINED: dict[str, str] = {
@@ -26,6 +27,8 @@ EXPLAINED: dict[str, str] = {
     "_fmax_share: swapped operands of `fmax(x2, -np.inf)`": _SYMMETRIC,
     "_fmin_share: swapped operands of `fmin(x1, np.inf)`": _SYMMETRIC,
     "_fmin_share: swapped operands of `fmin(x2, np.inf)`": _SYMMETRIC,
+    "_share: swapped operands of `equal(x, 0.0)`": _SYMMETRIC,
+    "_share: another number of `1.0`": "A divisor where x is 0, where the quotient is not chosen: any but 0 will do.",
     "_qr_tangent: swapped operands of `min(m, n)`": _SYMMETRIC,
     "_qr_tangent: swapped operands of `np.tri(k, k, -1, dtype=real_dtype(x_dot.dtype))`": "k and k are swapped.",
     "_svd_tangent: swapped operands of `min(m, n)`": _SYMMETRIC,
@@ -50,8 +53,6 @@ EXPLAINED: dict[str, str] = {
     "_svdvals_tangent: dropped second factor of `resolution * _columns(s, 0, 1)`": _NEARNESS,
     "_svdvals_tangent: dropped second factor of `np.finfo(s.dtype).eps * max(shape_of(x)[-2:])`": _NEARNESS,
     "_with_complement: another number (or axis) of `1` (2)": "Spares only the work on a complement without columns.",
-    "checkpoint._inline: factor 2 of `bind(checkpoint_p, *xs, jaxpr=jaxpr)`": _UNTRACED,
-    "checkpoint._inline: sign of `bind(checkpoint_p, *xs, jaxpr=jaxpr)`": _UNTRACED,
     "cond._cond_inline: another number (or axis) of `0` (2)": _ANY_BRANCH,
     "cond._cond_inline: another number (or axis) of `0` (3)": _ANY_BRANCH,
     "cond._cond_inline: factor 2 of `bind(cond_p, *lowered.values, branches=branches)`": _UNTRACED,
@@ -69,5 +70,6 @@ EXPLAINED: dict[str, str] = {
     "unstack: factor 2 of `unstack(tangents[0])`": "Twice a tuple is a longer one, of which the rest is not looked at.",
     "x_tangent: swapped operands of `shares(y, x, v, arrays, index)`": _COMPARED,
     "x_tangent: swapped operands of `shares(y, x, v, arrays, index)` (2)": _COMPARED,
-    "bessel_i: swapped operands of `order - 1`": "The order is an integer n, and I of -n is I of n.",
+    "bessel_i: swapped operands of `order - 1`": _ORDER,
+    "bessel_ie: swapped operands of `order - 1`": _ORDER,
 }

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from funcgrad.testing.tolerances import VALUE
 from funcgrad.transforms.evaluate import evaluate, record_abstract
 from funcgrad.transforms.vmap import evaluate_batched
 from tests.control import specs as control_specs
-from tests.mutation.changes import Mutant
+from tests.mutation.changes import Mutant, is_controlling
 from tests.mutation.rules import all_mutants
 from tests.primitives import specs
 from tests.spec import Spec, flat
@@ -35,8 +36,12 @@ FEW, MANY = 8, 60
 MANY_CONTROLLED = 10
 # So many seconds may pass with a mutant; without it, laws take a few.
 LIMIT = 60
+# And so many with the tests of conventions.
+LONG = 900
 # Quick tests of what the laws' examples do not reach: special values, large arrays, phases.
-CONVENTIONS = ("tests/primitives", "tests/control", "tests/api/test_loops.py", "--ignore=tests/primitives/test_laws.py")
+CONVENTIONS = ["tests/primitives", "tests/api/test_loops.py", "tests/control", "--ignore=tests/primitives/test_laws.py"]
+# What a process says whose tests failed; 1 is what it says when Python itself fails.
+FAILED = 77
 
 
 @functools.cache
@@ -168,17 +173,17 @@ def break_law_in_batch(row: Spec, args: Any) -> str:
     jaxpr = record_abstract("vmap", f, [get_aval(x) for x in xs])
 
     def batched(*rows: Any) -> list[Any]:
-        ys, dims = evaluate_batched(jaxpr, 2, rows, [0] * len(rows))
+        ys, dims = evaluate_batched(jaxpr, 3, rows, [0] * len(rows))
         return [y for y, dim in zip(ys, dims, strict=True) if dim is not None]
 
-    return _broken(batched, [np.stack([x, x * (1 - 1 / 64)]).astype(x.dtype) for x in xs], 1)
+    return _broken(batched, [np.stack([x * (1 - k / 64) for k in range(3)]).astype(x.dtype) for x in xs], 1)
 
 
-def noticed(mutant: Mutant) -> str:
-    """What notices a mutant; empty if it survives."""
+def noticed(mutant: Mutant, most: int = MANY) -> str:
+    """What notices a mutant, by so many examples of each row at most; empty if it survives."""
     table = [row for name in mutant.primitives for row in rows().get(name, []) if row.order]
     columns = [
-        (row, examples(row, dtype), edge_arguments(row, dtype))
+        (row, examples(row, dtype)[:most], edge_arguments(row, dtype)[:most])
         for row in table
         for dtype in row.dtypes
         if np.dtype(dtype).name in _DOUBLE
@@ -227,7 +232,13 @@ def breaks_conventions(mutant: Mutant) -> bool:
     code = (
         f"import sys; from tests.mutation.noticing import run_conventions; sys.exit(run_conventions({mutant.name!r}))"
     )
-    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 1
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG)
+    except subprocess.TimeoutExpired:
+        return True
+    if done.returncode not in (0, FAILED):
+        raise RuntimeError(f"the tests of conventions did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == FAILED
 
 
 def run_conventions(name: str) -> int:
@@ -237,4 +248,11 @@ def run_conventions(name: str) -> int:
     mutant = next(m for m in all_mutants() if m.name == name)
     options = ["-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--assert=plain"]
     with mutant.applied():
-        return int(pytest.main([*options, *CONVENTIONS]))
+        code = pytest.main([*options, *(tests_of_programs() if is_controlling(mutant.function) else CONVENTIONS)])
+    return FAILED if code == pytest.ExitCode.TESTS_FAILED else int(code)
+
+
+def tests_of_programs() -> list[str]:
+    """Those of the primitives that carry programs, the laws of all their rows last: these take longest."""
+    files = sorted(Path("tests/control").glob("test_*.py"), key=lambda path: path.stem == "test_laws")
+    return ["tests/api/test_loops.py", *map(str, files)]

@@ -23,11 +23,16 @@ KINDS = ("strict.py", "kinds.py")
 CONTROL = funcgrad.control.__path__
 # What all programs that carry programs have in common.
 SHARED = ("derived", "equations", "pairs", "splitting")
+# Rooms next door: where more of a module's rules are.
+BESIDE = {"reversal": ("reversal_operands",)}
 # What derivatives are made of in these modules: tangents and cotangents, linear parts, and how they are taken apart.
 RULES = re.compile(
-    r"push|pull|vjp|inline|transpose|linear|pairs|second|residuals|as_scan|record_split|\.operands", re.I
+    r"push|pull|vjp|inline|transpose|backward|linear|pairs|second|residuals|as_scan|recorded|record_(split|rule)|"
+    r"\.operands",
+    re.I,
 )
-NO_RULES = re.compile("implementation|abstract|batch|_never")
+# A transposed loop is a primitive whose implementation is the derivative.
+NO_RULES = re.compile("(?<!_transpose)_implementation|abstract|batch|_never")
 NOT_DIFFERENTIATED = ("custom_batching",)
 
 
@@ -42,18 +47,19 @@ def declared_primitives() -> dict[str, Primitive]:
 def controlling_primitives() -> dict[str, tuple[Primitive, list[types.FunctionType]]]:
     """The primitives that carry programs, and what gives their derivatives: their modules' functions."""
     names = [part.name for part in pkgutil.iter_modules(CONTROL) if part.name not in NOT_DIFFERENTIATED]
-    modules = [importlib.import_module(f"funcgrad.control.{name}") for name in names]
+    rooms = {name: importlib.import_module(f"funcgrad.control.{name}") for name in names}
     found: dict[str, tuple[Primitive, list[types.FunctionType]]] = {}
     shared: list[types.FunctionType] = []
-    for module in modules:
-        name = module.__name__.rpartition(".")[2]
+    for name, module in rooms.items():
         functions = [f for f in functions_in(module) if is_rule(f)]
         primitives = [
             value for value in vars(module).values() if isinstance(value, Primitive) and value.abstract is not None
         ]
-        own = [p for p in primitives if p.implementation.__module__ == module.__name__]
+        own = [p for p in primitives if p.abstract.__module__ == module.__name__]
         if name in SHARED:
             shared += functions
+        for room in BESIDE.get(name, ()):
+            functions += [f for f in functions_in(rooms[room]) if is_rule(f)]
         found.update({p.name: (p, functions) for p in own if p.batch is not None})
     return {name: (p, [*functions, *shared]) for name, (p, functions) in found.items()}
 
