@@ -55,8 +55,6 @@ EXPLAINED: dict[str, str] = {
     "_with_complement: another number (or axis) of `1` (2)": "Spares only the work on a complement without columns.",
     "cond._cond_inline: another number (or axis) of `0` (2)": _ANY_BRANCH,
     "cond._cond_inline: another number (or axis) of `0` (3)": _ANY_BRANCH,
-    "cond._cond_inline: factor 2 of `bind(cond_p, *lowered.values, branches=branches)`": _UNTRACED,
-    "cond._cond_inline: sign of `bind(cond_p, *lowered.values, branches=branches)`": _UNTRACED,
     "cond._linear: another number (or axis) of `0`": _ANY_BRANCH,
     "cond._transposed: another number (or axis) of `0`": _ANY_BRANCH,
     "linear_solve._inline: factor 2 of `bind(linear_solve_p, *lowered.values, system=system)`": _UNTRACED,
