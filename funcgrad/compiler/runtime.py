@@ -325,7 +325,7 @@ POOL_SLOTS = 4
 
 
 def pool_bytes() -> int:
-    """How much the pool may keep: an eighth of the machine's memory, at most a gigabyte, or what the user says."""
+    """How much the pool may keep: an eighth of the machine's memory, at most two gigabytes, or what the user says."""
     said = os.environ.get("FUNCGRAD_POOL_MEGABYTES", "")
     if said.isdecimal():
         return int(said) << 20
@@ -333,7 +333,7 @@ def pool_bytes() -> int:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows, or a system that does not tell
         memory = 4 << 30
-    return min(memory >> 3, 1 << 30)
+    return min(memory >> 3, 2 << 30)
 
 
 POOL_BYTES = pool_bytes()

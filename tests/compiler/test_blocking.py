@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import funcgrad
-from funcgrad.compiler import blocking
+from funcgrad.compiler import grouping
 from tests.compiler import fuzz
 
 LARGE = 300_000
@@ -21,8 +21,8 @@ LARGE = 300_000
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a few elements, of arrays of any size."""
     monkeypatch.setenv("FUNCGRAD_CACHE", "0")
-    for name, number in (("_WORTH", 0), ("_BLOCK", 200), ("_LEAST_LOCAL", 0), ("_BLOCK_OF_PRODUCTS", 40_000)):
-        monkeypatch.setattr(blocking, name, number)
+    for name, number in (("WORTH", 0), ("BLOCK", 200), ("LEAST_LOCAL", 0), ("BLOCK_OF_PRODUCTS", 40_000)):
+        monkeypatch.setattr(grouping, name, number)
 
 
 def loops(f: Callable[..., Any], *args: Any) -> str:

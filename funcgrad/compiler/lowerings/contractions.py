@@ -32,6 +32,8 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 # From so many products of numbers on, a matrix product of a stack is BLAS's: below, its gain of a tenth of a
 # microsecond is not worth loading it. Products of few numbers each are bound by memory, and nests fuse.
 _WORTH_MATRIX, _LEAST_INNER = 8_000, 4
+# Results of rows so short that they waste vectors are stored by columns, if these are so much longer.
+_NARROW, _FAR_LONGER = 12, 16
 # The same for a matrix and a vector, where sums run along rows; across rows nests are as fast.
 _WORTH_VECTOR = 8_000
 
@@ -159,7 +161,10 @@ def _by_blas(
     if not runtime.is_available(blas.routine(ELEMENTS[dtype], "gemm")):
         return None
     rest = tuple(label for label in out if label not in stack)
-    if m == 1 or (n > 1 and rest == (*right, *left)):
+    is_swapped = rest == (*right, *left)
+    length, count = (n, m) if is_swapped else (m, n)
+    is_narrow = 1 < length <= _NARROW and count >= _FAR_LONGER * length
+    if m == 1 or (n > 1 and is_swapped != is_narrow):
         # The transpose of the product is the product of the transposes.
         x1, labels1, left, n, x2, labels2, right, m = x2, labels2, right, m, x1, labels1, left, n
     order = (*stack, *left, *right)
