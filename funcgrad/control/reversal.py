@@ -148,7 +148,7 @@ def _steps_inline(*args: Any, **params: Any) -> Any:
 
     def push(tangents: Sequence[Any]) -> list[Any]:
         dots = _steps_push(operands, spread(tangents, active), active, params)
-        return [*dots, *[None] * (len(results) - count)]
+        return [*dots, *[None for _ in results[count:]]]
 
     def pull(cts: Sequence[Any]) -> Sequence[Any]:
         return steps_transpose(operands, cts[:count], params, active)

@@ -175,6 +175,23 @@ def test_steps_of_a_while_loop_are_counted_and_then_computed_as_the_schedule_say
     assert calls == (2 * 50 + advances(50, 3) if compiled else 50 + evaluations(50, 3))
 
 
+def test_gradient_of_a_while_loop_with_values_runs_each_step_once() -> None:
+    calls = 0
+
+    def sine(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return np.sin(x)
+
+    counted = fg.opaque(sine, derivative=fg.jit(lambda x: np.cos(x)))
+    step = lambda s: (np.cos(counted(s[0])), s[1] + 1)
+    gradient = fg.grad(lambda c: fg.while_loop(lambda s: s[1] < 50, step, (c, 0))[0])
+    gradient(0.3)
+    calls = 0
+    gradient(0.3)
+    assert calls == 50
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("states", [1, 2, 5, 40])
 def test_number_of_states_gives_the_same_bits_in_all_arguments(states: int, reverse: bool) -> None:

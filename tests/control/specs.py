@@ -102,10 +102,19 @@ def ruled_by_arrays_loop(c: Any) -> Any:
 
 
 def product_with_arrays(row: Any, x: Any) -> Any:
-    """A product whose rule brings an array with it, and has something to compute without tangents."""
-    f = fg.custom_jvp(lambda x: np.tan(row) @ x)
-    f.defjvp(lambda xs, dots: (np.tan(row) @ xs[0], (np.tan(row) * FACTORS / FACTORS) @ dots[0]))
-    return f(x)
+    """A product whose rule brings an array with it, and has something to compute without tangents.
+
+    The row is an operand: a rule that captured a traced value would be recorded, its arrays operands as well.
+    """
+    f = fg.custom_jvp(lambda row, x: np.tan(row) @ x)
+
+    @f.defjvp
+    def tangents(xs: Any, dots: Any) -> Any:
+        (row, x), (row_dot, x_dot) = xs, dots
+        slope = np.tan(row) * FACTORS / FACTORS
+        return np.tan(row) @ x, slope @ x_dot + (row_dot * (1 + np.tan(row) ** 2)) @ x
+
+    return f(row, x)
 
 
 def counted(w: Any, c: Any, checkpoint: Any = None) -> Any:
@@ -247,6 +256,9 @@ PRODUCTS: dict[str, Callable[[Any], Any]] = {
     # Of each step something is known besides its operands: that is computed by a loop of its own.
     "scan_known": lambda x: lax.scan(lambda c, row: (c, product_with_arrays(row, c)), x, np.arctan(A))[1],
     "steps": lambda x: lax.scan(lambda c, row: (c, row @ c), x, A, checkpoint=2)[1],
+    "steps_known": lambda x: lax.scan(lambda c, row: (c, product_with_arrays(row, c)), x, np.arctan(A), checkpoint=2)[
+        1
+    ],
     "steps_while": lambda x: lax.while_loop(lambda s: s[0] < 1, lambda s: (s[0] + 1, A @ s[1]), (0, x), checkpoint=2)[
         1
     ],

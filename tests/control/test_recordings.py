@@ -53,6 +53,15 @@ def test_linear_construct_is_transposed_without_values(name: str) -> None:
     np.testing.assert_allclose(rows, A, rtol=1e-12)
 
 
+def test_linear_branch_by_an_index_without_value_is_transposed() -> None:
+    choose = lambda k: lambda x: lax.switch(k, [lambda x: A @ x, lambda x: 3 * x, lambda x: A.T @ x], x)
+    transposed = lambda k, ct: fg.linear_transpose(choose(k), C)(ct)[0]
+    exact = [A.T @ C, 3 * C, A @ C]
+    for k in range(3):
+        np.testing.assert_allclose(fg.jit(transposed)(k, C), exact[k], rtol=1e-12)
+    np.testing.assert_allclose(fg.vmap(transposed, (0, None))(np.arange(3), C), exact, rtol=1e-12)
+
+
 LOOPS: dict[str, Any] = {
     "scan": lambda c: lax.scan(lambda c, row: (np.sin(A @ c) * row, None), c, A)[0],
     "steps": lambda c: lax.scan(lambda c, row: (np.sin(A @ c) * row, None), c, A, checkpoint=2)[0],
@@ -78,6 +87,45 @@ def test_pullback_of_a_loop_is_transposed_as_any_linear_function(name: str) -> N
     in_a_loop = lambda c: lax.scan(lambda c, _: (np.sin(f(c)), None), c, None, 2)[0]
     exact = lambda c: np.sin(jacobian.T @ np.sin(jacobian.T @ c))
     np.testing.assert_allclose(fg.jacrev(in_a_loop)(C), fg.jacrev(exact)(C), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_pullback_of_a_loop_transposed_twice_is_the_pullback(name: str) -> None:
+    expected = fg.vjp(LOOPS[name], C)[1](C)[0]
+
+    def once(c: Any, v: Any) -> Any:
+        return fg.linear_transpose(lambda ct: fg.vjp(LOOPS[name], c)[1](ct)[0], C)(v)[0]
+
+    def twice(c: Any, ct: Any) -> Any:
+        return fg.linear_transpose(lambda v: once(c, v), C)(ct)[0]
+
+    def by_a_rule(c: Any, ct: Any) -> Any:
+        f = fg.custom_jvp(lambda v: once(c, v))
+        f.defjvp(lambda vs, dots: (once(c, vs[0]), once(c, dots[0])))
+        return fg.vjp(f, C)[1](ct)[0]
+
+    for f in (twice, by_a_rule):
+        np.testing.assert_allclose(f(C, C), expected, rtol=1e-11)
+        np.testing.assert_allclose(fg.jit(f)(C, C), expected, rtol=1e-11)
+        np.testing.assert_allclose(fg.vmap(f, (0, None))(np.stack([C, C]), C), [expected] * 2, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["while", "checkpointed_while", "steps"])
+def test_pullback_that_depends_on_a_traced_integer_alone_passes_through(name: str) -> None:
+    checkpoint = None if name == "while" else 2
+
+    def loop(c: Any, n: Any) -> Any:
+        if name == "steps":
+            return lax.scan(lambda c, _: (np.sin(A @ c) * n, None), c, None, 3, checkpoint=checkpoint)[0]
+        body = lambda s: (np.sin(A @ s[0]) * n, s[1] + 1)
+        return lax.while_loop(lambda s: s[1] < n, body, (c, 0), checkpoint=checkpoint)[0]
+
+    gradient = lambda n: fg.grad(lambda c: np.sum(loop(c, n)))(C)
+    product = lambda ns, x: np.sum(fg.vmap(gradient)(ns)) * np.sin(x)
+    total = np.sum(gradient(3)) + np.sum(gradient(2))
+    value, (_, slope) = fg.value_and_grad(product, argnums=(0, 1), allow_int=True)(np.array([3, 2]), 0.5)
+    np.testing.assert_allclose(value, total * np.sin(0.5), rtol=1e-12)
+    np.testing.assert_allclose(slope, total * np.cos(0.5), rtol=1e-12)
 
 
 @pytest.mark.parametrize("checkpoint", [None, 2])

@@ -94,6 +94,13 @@ def test_power_of_every_kind_of_exponent_has_its_derivative(exponent: Any) -> No
     check_grads(lambda u: np.power(u, exponent), (x,))
 
 
+@pytest.mark.parametrize("zero", [0, 0.0, np.float64(0.0)])
+def test_root_of_zero_has_an_infinite_slope_and_no_error(zero: Any) -> None:
+    with np.errstate(divide="ignore"):
+        assert fg.grad(lambda x: x**0.25, allow_int=True)(zero) == np.inf
+        assert fg.jvp(lambda x: x**0.25, (float(zero),), (1.0,)) == (0.0, np.inf)
+
+
 def test_power_at_zero_is_constant_in_the_exponent() -> None:
     assert fg.grad(lambda p: np.power(0.0, p))(2.0) == 0.0
     assert fg.grad(lambda x: np.power(x, 0.0))(0.0) == 0.0
