@@ -59,6 +59,8 @@ EXPLAINED: dict[str, str] = {
     "cond._transposed: another number (or axis) of `0`": _ANY_BRANCH,
     "linear_solve._inline: factor 2 of `bind(linear_solve_p, *lowered.values, system=system)`": _UNTRACED,
     "linear_solve._inline: sign of `bind(linear_solve_p, *lowered.values, system=system)`": _UNTRACED,
+    "linear_solve._solve_transposed: another number (or axis) of `0`": "Where the values begin of which the method has "
+    "none: none is put there, wherever that is.",
     "hypot: sign of `y + (y == 0)`": _NUMERATOR,
     "hypot: sign of `y + (y == 0)` (2)": _NUMERATOR,
     "reduce_max: swapped operands of `shares(x, y, axes)`": _COMPARED,
