@@ -103,6 +103,25 @@ def test_closure_over_an_outer_traced_value_is_differentiated_there() -> None:
 
 
 @pytest.mark.parametrize("rule", ["jvp", "vjp"])
+def test_batched_value_that_no_closure_shows_is_noticed_in_the_results(rule: str) -> None:
+    def total(x: Any) -> Any:
+        def row(w: Any) -> Any:
+            box = [w]
+            if rule == "jvp":
+                f: Any = fg.custom_jvp(lambda z: z * box[0])
+                f.defjvp(lambda primals, tangents: (primals[0] * box[0], 2 * tangents[0] * box[0]))
+            else:
+                f = fg.custom_vjp(lambda z: z * box[0])
+                f.defvjp(lambda z: (z * box[0], None), lambda _, ct: (2 * ct * box[0],))
+            return f(x)
+
+        return np.sum(fg.vmap(row)(np.arange(4.0)))
+
+    assert fg.grad(total)(1.0) == 12.0
+    assert fg.jvp(total, (1.0,), (1.0,)) == (6.0, 12.0)
+
+
+@pytest.mark.parametrize("rule", ["jvp", "vjp"])
 def test_closure_over_a_batched_value_outlives_the_batch(rule: str) -> None:
     def total(x: Any) -> Any:
         def row(w: Any) -> Any:
