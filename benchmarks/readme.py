@@ -26,8 +26,8 @@ def table(document: dict[str, Any]) -> str:
     environment = ", ".join(f"{name} {version}" for name, version in document["environment"].items())
     lines = [
         "Compiled, from and to NumPy arrays: funcgrad's time, and how many times as long the fastest way of each other",
-        f"library takes, and derivatives by hand in numba; {document['threads']} thread, processes by turns, medians;",
-        f"`{document['command']}`; {environment}.",
+        f"library and derivatives by hand in numba take; {document['threads']} thread, medians, more in "
+        f"`benchmarks/results.json`; {environment}.",
         "",
         f"| | funcgrad | {' | '.join(PEERS.values())} | by hand |",
         f"|---|---|{'---|' * (len(PEERS) + 1)}",
@@ -47,7 +47,8 @@ def _row(workload: str, group: Sequence[dict[str, Any]]) -> str:
     cells = [report.seconds(medians[OURS])]
     for package in (*PEERS, LIMIT):
         found = report.best(medians, package)
-        cells.append("" if found is None else f"{found[1] / medians[OURS]:.2g}")
+        ratio = 0.0 if found is None else found[1] / medians[OURS]
+        cells.append("" if found is None else f"{ratio:.0f}" if ratio >= 9.95 else f"{ratio:.1f}")
     return f"| {workload}, {group[0]['size']} | {' | '.join(cells)} |"
 
 

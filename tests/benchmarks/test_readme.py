@@ -20,7 +20,7 @@ def test_written_replaces_what_is_between_the_marks():
     text = readme.written(MARKS, document(result("funcgrad", 1e-6), result("torch", 3e-6), result("numba", 2e-6)))
     assert text.startswith("before\n<!-- workloads: begin (by hand) -->\nCompiled")
     assert "old" not in text
-    assert text.endswith("| lse, n=2500 | 1.00 us |  | 3 |  | 2 |\n<!-- workloads: end -->\nafter\n")
+    assert text.endswith("| lse, n=2500 | 1.00 us |  | 3.0 |  | 2.0 |\n<!-- workloads: end -->\nafter\n")
 
 
 def test_written_without_marks_says_so():
