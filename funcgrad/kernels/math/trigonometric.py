@@ -2,8 +2,8 @@
 
 Up to 2^20 the reduction is that of Cody and Waite with pi/2 in three parts; above, in a function that only vectors
 with such a number call, that of Payne and Hanson: integers of 192 bits, the product of the mantissa and those bits of
-2/pi that matter. sin and cos of one number share all but the last few instructions. float32 has its own
-reduction in `quadrants`, but for numbers beyond 2^16.
+2/pi that matter. sin and cos of one number share all but the last few instructions. float32 goes by way
+of float64.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from funcgrad.kernels.assembly import F32, F64, I64, U64, Value, fabs, fma, select
+from funcgrad.kernels.assembly import F64, I64, U64, Value, fabs, fma, select
 from funcgrad.kernels.definitions import kernel, looked_up, outlined, rarely
-from funcgrad.kernels.math import quadrants
 from funcgrad.kernels.math.arithmetic import (
     INF,
     NAN,
@@ -242,8 +241,8 @@ def tan_of_large(x: Value) -> Value:
 # Up to 2^20: |x| = k pi/16 + r, a table of sin and cos of k pi/16, and Taylor's series in r
 
 
-def _sixteenths(size: Value) -> tuple[Value, Value, Value]:
-    """k in the last bits of an integer, sin(r) and cos(r) - 1."""
+def _sixteenths(size: Value) -> tuple[Value, Value, Value, Value]:
+    """k in the last bits of an integer, r, sin(r) - r and cos(r) - 1."""
     first, second, third = (-2.0 / ENTRIES * part for part in HALF_PI)
     rounder = format_of(size).rounder
     shifted = fma(size, ENTRIES * BY_PI, rounder)
@@ -252,60 +251,62 @@ def _sixteenths(size: Value) -> tuple[Value, Value, Value]:
     r = fma(k, second, whole)
     square = r * r
     rest = fma(k, third, fma(k, second, whole - r))
-    bent = r + fma(r * square, polynomial(square, SINE_SERIES), rest)
-    return shifted.bits(I64), bent, square * polynomial(square, COSINE_SERIES)
+    bend = fma(r * square, polynomial(square, SINE_SERIES), rest)
+    return shifted.bits(I64), r, bend, square * polynomial(square, COSINE_SERIES)
 
 
-def _sine_at(index: Value, bent: Value, drop: Value) -> tuple[Value, Value]:
+def _sine_at(index: Value, r: Value, bend: Value, drop: Value) -> tuple[Value, Value]:
     """The size of sin(k pi/16 + r), or its negative, and k with the sign in its first bit; the cosine for k + 8."""
     sine, cosine = entry("fg_sines", SINES, index), entry("fg_cosines", COSINES, index)
     small = fma(sine, drop, entry("fg_sines_rest", SINES_REST, index))
-    return (sine + fma(cosine, bent, small)), index << 59
+    y = fma(cosine, r, sine)
+    error = fma(cosine, r, sine - y)
+    return y + (error + fma(cosine, bend, small)), index << 59
 
 
-def _sine_of(x: Value, parts: tuple[Value, Value, Value]) -> Value:
+def _sine_of(x: Value, parts: tuple[Value, Value, Value, Value]) -> Value:
     y, sign = _sine_at(*parts)
     return (y.bits(I64) ^ ((sign ^ x.bits(I64)) & -(2**63))).bits(F64)
 
 
-def _cosine_of(x: Value, parts: tuple[Value, Value, Value]) -> Value:
-    index, bent, drop = parts
-    y, sign = _sine_at(index + ENTRIES // 2, bent, drop)
+def _cosine_of(x: Value, parts: tuple[Value, Value, Value, Value]) -> Value:
+    index, *rest = parts
+    y, sign = _sine_at(index + ENTRIES // 2, *rest)
     return (y.bits(I64) ^ (sign & -(2**63))).bits(F64)
 
 
+def _double(function: Callable[[Value], Value], x: Value) -> Value:
+    """A function of float64, of float32 by way of it."""
+    return function(x.convert(F64)).convert(x.element)
+
+
 def _beyond(x: Value, y: Value, large: Callable[[Value], Value]) -> Value:
-    """y, or a function of float64 where x is beyond the first reduction."""
-    if x.element is F64:
-        return rarely(fabs(x) > LARGEST, y, large, x)
-    return rarely(fabs(x) > quadrants.LARGEST, y, lambda x: large(x.convert(F64)).convert(F32), x)
+    """y, or a function where x is beyond the first reduction."""
+    return rarely(fabs(x) > LARGEST, y, large, x)
 
 
 @kernel
 def sin(x: Value) -> Value:
-    """The sine, at most 1.2 ulp off; NaN for infinities."""
-    y = quadrants.sine(x) if x.element is F32 else _sine_of(x, _sixteenths(fabs(x)))
-    return _beyond(x, y, _sine_of_large)
+    """The sine, at most 0.6 ulp off; NaN for infinities."""
+    return _double(lambda x: _beyond(x, _sine_of(x, _sixteenths(fabs(x))), _sine_of_large), x)
 
 
 @kernel
 def cos(x: Value) -> Value:
-    """The cosine, at most 1.2 ulp off; NaN for infinities."""
-    y = quadrants.cosine(x) if x.element is F32 else _cosine_of(x, _sixteenths(fabs(x)))
-    return _beyond(x, y, _cosine_of_large)
+    """The cosine, at most 0.6 ulp off; NaN for infinities."""
+    return _double(lambda x: _beyond(x, _cosine_of(x, _sixteenths(fabs(x))), _cosine_of_large), x)
 
 
 @kernel
 def tan(x: Value) -> Value:
-    """The tangent, at most 2 ulp off; NaN for infinities."""
-    return _beyond(x, quadrants.tangent(x) if x.element is F32 else _tangent(*quarters(x), x), tan_of_large)
+    """The tangent, at most 1 ulp off; NaN for infinities."""
+    return _double(lambda x: _beyond(x, _tangent(*quarters(x), x), tan_of_large), x)
 
 
 def sin_and_cos(x: Value) -> Pair:
     """Both of one number, for little more than one of them: all but the table's entries is shared."""
-    if x.element is F32:
-        sine, cosine = quadrants.sine_and_cosine(x)
-    else:
-        parts = _sixteenths(fabs(x))
-        sine, cosine = _sine_of(x, parts), _cosine_of(x, parts)
-    return _beyond(x, sine, _sine_of_large), _beyond(x, cosine, _cosine_of_large)
+    wide = x.convert(F64)
+    parts = _sixteenths(fabs(wide))
+    sine = _beyond(wide, _sine_of(wide, parts), _sine_of_large)
+    cosine = _beyond(wide, _cosine_of(wide, parts), _cosine_of_large)
+    return sine.convert(x.element), cosine.convert(x.element)

@@ -64,7 +64,7 @@ def rows(precision: int = 1300) -> list[Row]:
             timed=numbers(-10, 10),
             numpy=getattr(np, name),
             jax=f"jax.numpy.{name}",
-            bound=1.5,
+            bound=1.0,
             precision=precision,
         )
         for name in ("sin", "cos", "tan")
