@@ -54,6 +54,7 @@ def variables(threads: int, cache: Path, *, keep: bool) -> dict[str, str]:
     result["XLA_FLAGS"] = (
         f"--xla_cpu_multi_thread_eigen={'false' if threads == 1 else 'true'} intra_op_parallelism_threads={threads}"
     )
+    result["PYTHONDONTWRITEBYTECODE"] = ""  # as pip installs packages, JAX too
     result["JAX_ENABLE_X64"] = "1"
     result["JAX_PLATFORMS"] = "cpu"
     result["FUNCGRAD_CACHE_DIR"] = str(cache / "funcgrad")

@@ -13,6 +13,7 @@ import errno
 import functools
 import hashlib
 import importlib.machinery
+import importlib.util
 import json
 import os
 import secrets
@@ -21,8 +22,7 @@ import struct
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,24 +93,35 @@ def key(text: str) -> str:
 def _surroundings() -> str:
     """The machine, and the versions and layouts that code is made for."""
     abi = (*importlib.machinery.EXTENSION_SUFFIXES, str(object.__basicsize__), sys.version)
-    versions = map(_version, ("funcgrad", "llvmlite", "scipy"))
-    return "\n".join((*native.host(), *abi, np.__version__, *versions, _sources()))
+    return "\n".join((*native.host(), *abi, np.__version__, native.version(), _scipy(), _sources()))
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # used from a folder of sources
-        return ""
+# What follows is read at the second call in each process: importlib.metadata alone would take a quarter of its time.
+
+
+def _scipy() -> str:
+    """A digest of the file that tells SciPy's version and revision; empty without SciPy."""
+    spec = importlib.util.find_spec("scipy")
+    folders = () if spec is None else spec.submodule_search_locations or ()
+    with contextlib.suppress(OSError):
+        return "".join(_digest_of([os.path.join(folder, "version.py")]) for folder in folders)
+    return ""
 
 
 def _sources() -> str:
     """A digest of the compiler's own sources, which change without their version while they are worked on."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for room in ("compiler", "control", "core", "kernels", "primitives"):
-        for path in sorted((package / room).rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode() + b"\n" + path.read_bytes())
+    package = os.path.dirname(os.path.dirname(__file__))
+    rooms = (os.path.join(package, room) for room in ("compiler", "control", "core", "kernels", "primitives"))
+    folders = (walked for room in rooms for walked in os.walk(room))
+    return _digest_of(sorted(os.path.join(at, name) for at, _, names in folders for name in names if name[-3:] == ".py"))
+
+
+def _digest_of(paths: Iterable[str]) -> str:
+    """A digest of files' names and contents."""
+    digest = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+    for path in paths:
+        with open(path, "rb", buffering=0) as file:
+            digest.update(os.path.basename(path).encode() + b"\n" + file.read())
     return digest.hexdigest()
 
 

@@ -43,6 +43,13 @@ def host() -> tuple[str, str, str]:
     return llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+def version() -> str:
+    """The versions of LLVM and of its binding."""
+    import llvmlite
+
+    return f"{llvmlite.__version__} {_binding().llvm_version_info}"
+
+
 def vector_bytes() -> int:
     """The size of this machine's vector registers in bytes."""
     features = set(host()[2].split(","))

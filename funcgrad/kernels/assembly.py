@@ -239,7 +239,7 @@ def _conversion(source: Element, target: Element) -> str | None:
 
 
 # Lines of kernels that are inlined in a module; beyond that they are called, so that modules compile in time.
-_MOST_INLINED = 500
+_MOST_INLINED = 250
 
 
 class Builder:

@@ -103,7 +103,8 @@ def test_key_depends_on_all_that_code_depends_on(monkeypatch: Any) -> None:
         with_changed(native, "host", lambda: (host[0], "pentium", host[2])),
         with_changed(np, "__version__", "9.9"),
         with_changed(sys, "version", "4.0"),
-        with_changed(cache, "_version", lambda package: f"{package} 9"),
+        with_changed(native, "version", lambda: "9.9"),
+        with_changed(cache, "_scipy", lambda: "changed"),
         with_changed(cache, "_sources", lambda: "changed"),
     ]
     cache._surroundings.cache_clear()
