@@ -5,11 +5,11 @@ them. Where step after step goes through the arrays in the same direction, they 
 round t each step does its points t B to (t + 1) B of one counter, a block. A step that reads elements beyond its own
 block, which the steps before it have not come to yet, stays behind by so many: its shift. (Loop fusion with shifts.)
 
-A sum over the counter that is divided is that of the blocks' sums; matrix products are divided alike. Such groups, and
-stacks of products that are divided into members, go in step: without shifts.
+A sum over the counter that is divided is that of the blocks' sums; matrix products are divided alike. Groups with
+products, and with stacks of products that are divided into members, go in step: without shifts.
 
-An array that only one group of steps uses, each in round t no other part of it than the rest, is no more than a block
-large. What a group only reads, and what is cheaper to compute than to read, it computes itself.
+An array that only one group of steps uses is no more than a block large, and what rounds leave to later ones of it is
+moved to its beginning. What a group only reads, and what is cheaper to compute than to read, it computes itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeGuard
+
+import numpy as np
 
 from funcgrad.compiler import grouping
 from funcgrad.compiler.accumulators import neutral
@@ -46,6 +48,8 @@ from funcgrad.kernels.assembly import ELEMENTS
 
 # Steps with arrays of so many bytes may be put off until after a group.
 _LITTLE = 64 << 10
+# Rows of arrays begin at multiples of so many elements.
+_ALIGNMENT = 8
 # The cost of what is computed again, and how much smaller its operands must be.
 _CHEAP, _SMALLER = 3.0, 4
 
@@ -106,6 +110,7 @@ class _Blocking:
 
     def __init__(self, steps: Sequence[Step], depth: int, elsewhere: Counter[Buffer]) -> None:
         self._steps = steps
+        self._pieces = [piece for step in steps for piece in _pieces(step)]
         self._loop = -1 - depth
         self._elsewhere = elsewhere
         self._parts: list[Step | Group] = []
@@ -113,7 +118,7 @@ class _Blocking:
     def steps(self) -> list[Step]:
         """The steps, in blocks where that is worth it."""
         group: Group | None = None
-        for step in self._steps:
+        for step in self._pieces:
             group = self._put(step, group)
         self._parts.extend([] if group is None else group.behind)
         if not any(type(part) is Group and part.pays() for part in self._parts):
@@ -190,13 +195,7 @@ class _Blocking:
         ahead = max(member.shift for member in group.members)
         block = group.block()
         count = max(-(-(extent_of(m.step, m.axis) - m.shift + ahead) // block) for m in group.members)
-        small: dict[Buffer, tuple[Buffer, Affine]] = {}
-        for b, layout in group.layouts.items():
-            if layout is not None and group.is_local(b, mentions):
-                use = group.uses[b][0]
-                begin = layout.stride * (use.first + use.shift - ahead)
-                place = Affine(-begin, ((self._loop, -layout.stride * block, count),))
-                small[b] = Buffer(block * layout.stride, b.dtype), place
+        small, moves = self._shortened(group, mentions, ahead, block, count)
         before: list[Step] = []
         body: list[Step] = []
         for member in group.members:
@@ -212,7 +211,52 @@ class _Blocking:
             else:
                 window = Window(member.axis, self._loop, block, member.shift - ahead)
                 body.extend(_windowed(member, window, small, before))
-        return [*before, Loop(self._loop, count, body)]
+        return [*before, Loop(self._loop, count, [*body, *moves])]
+
+    def _shortened(
+        self, group: Group, mentions: Counter[Buffer], ahead: int, block: int, count: int
+    ) -> tuple[Exchange, list[Nest]]:
+        """What takes the place of arrays of which a round needs a block only, and what is done with it after a round.
+
+        Those of which later rounds need as much are rows of one array, and their last elements are moved at once.
+
+        Args:
+            ahead: The shift of the step that is furthest ahead.
+            block: How many values of the block counter a round takes.
+            count: The number of rounds.
+        """
+        small: dict[Buffer, tuple[Buffer, Affine]] = {}
+        alike: dict[tuple[int, np.dtype[Any]], list[tuple[Buffer, Affine, int]]] = {}
+        for b, layout in group.layouts.items():
+            left = None if layout is None else group.history(b, mentions)
+            if layout is None or left is None:
+                continue
+            size = block * layout.stride
+            begin = layout.stride * (min(group.begins(b)) - ahead)
+            place = Affine(-begin, ((self._loop, -size, count),))
+            if left:
+                alike.setdefault((size, b.dtype), []).append((b, place, left * layout.stride))
+            else:
+                small[b] = Buffer(size, b.dtype), place
+        moves = []
+        for (size, dtype), arrays in alike.items():
+            left = max(length for _, _, length in arrays)
+            row = -(-(size + left) // _ALIGNMENT) * _ALIGNMENT
+            shared = Buffer(len(arrays) * row, dtype)
+            small |= {b: (shared, add_affine(place, Affine(k * row))) for k, (b, place, _) in enumerate(arrays)}
+            to = ((0, row, len(arrays)), (1, 1, left))
+            moves.append(Nest((len(arrays), left), [Statement(shared, Affine(0, to), Load(shared, Affine(size, to)))]))
+        return small, moves
+
+
+def _pieces(step: Step) -> list[Step]:
+    """The statements of a single point by the place where they store, for which different rounds are right."""
+    if type(step) is not Nest or step.points != 1 or any(type(s.index) is not Affine for s in step.statements):
+        return [step]
+    found: dict[Index, list[Statement]] = {}
+    for s in step.statements:
+        found.setdefault(s.index, []).append(s)
+    return [Nest(step.extents, statements) for statements in found.values()]
 
 
 def _steps_of(part: Step | Group) -> list[Step]:
@@ -262,9 +306,10 @@ def _windowed(member: Member, window: Window, small: Exchange, before: list[Step
         assert s.combine is not None
         kept = {axis for axis, _, _ in s.index.terms}
         extents = tuple([n if axis in kept else 1 for axis, n in enumerate(nest.extents)])
-        part = Buffer(s.buffer.size, s.buffer.dtype)
+        part, nothing = Buffer(s.buffer.size, s.buffer.dtype), neutral(s.combine, ELEMENTS[s.buffer.dtype])
         others[s.buffer] = part, ZERO
-        before.append(_filled(extents, s.index, s.buffer, neutral(s.combine, ELEMENTS[s.buffer.dtype])))
+        before.append(_filled(extents, s.index, s.buffer, nothing))
+        yield _filled(extents, s.index, part, nothing)  # which it is where the round comes before or after the nest
         update = Statement(s.buffer, s.index, Load(part, s.index), grouping.FOLDS[s.combine])
         additions.append(Nest(extents, [update]))
     made = Nest(nest.extents or (1,), _moved(nest.statements, _same, others))

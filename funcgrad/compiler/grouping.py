@@ -91,10 +91,6 @@ class Found(NamedTuple):
     units: Sequence[tuple[Place, tuple[int, Layout] | None]]
     layouts: dict[Buffer, Layout | None]
 
-    def is_stiff(self) -> bool:
-        """Whether all steps of its group have to go in step with it."""
-        return type(self.member.step) is Call or bool(self.member.folds())
-
     def bytes(self) -> int:
         """The size of what the step goes through unit by unit."""
         return sum(b.nbytes for b, layout in self.layouts.items() if layout is not None)
@@ -132,9 +128,8 @@ class Group:
         for place, unit in found.units:
             if unit is not None:
                 self.uses.setdefault(place.buffer, []).append(Use(unit[0], count, shift, place.writes))
-        if found.is_stiff():
-            self.in_step = count
         if type(step) is Call:
+            self.in_step = count
             self.single = found.member.division().single
             self.least = max(self.least, found.member.division().least)
         return True
@@ -163,11 +158,14 @@ class Group:
         if not self.members and not any(layouts[place.buffer] is not None for place in places if place.writes):
             return None
         uses = [(place, unit[0]) for place, unit in units if unit is not None]
-        shift = min([0, *[bound for place, first in uses for bound in self._bounds(place, first, count)]])
-        found = Found(Member(step, axis, shift), units, layouts)
-        if shift < -_FURTHEST or not self._goes_along(found, count):
+        bounds = [bound for place, first in uses for bound in self._bounds(place, first, count)]
+        shift = min([0, *bounds])
+        if shift < -_FURTHEST:
             return None
-        return found
+        if count == 1 and not bounds:  # in the round in which others come to where it writes
+            shift = -max([first for place, first in uses if place.writes], default=0)
+        found = Found(Member(step, axis, shift), units, layouts)
+        return found if self._goes_along(found, count) else None
 
     def _goes_along(self, found: Found, count: int) -> bool:
         """Whether a step can be in step with the others, if it has to."""
@@ -178,7 +176,7 @@ class Group:
             if member.division().single and any(m.folds() for m in self.members):
                 return False
             least, single = max(least, member.division().least), member.division().single
-        if self.in_step is not None or found.is_stiff():
+        if self.in_step is not None or type(member.step) is Call:
             size = count if self.in_step is None else self.in_step
             others = [(m.shift, extent_of(m.step, m.axis)) for m in self.members]
             if any(pair != (0, size) for pair in [(member.shift, count), *others]):
@@ -247,18 +245,29 @@ class Group:
             block *= 2
         return block
 
-    def is_local(self, b: Buffer, mentions: Counter[Buffer]) -> bool:
-        """Whether a large array is of no use outside of a round.
+    def history(self, b: Buffer, mentions: Counter[Buffer]) -> int | None:
+        """How many units of a large array rounds leave to later ones, if it is of no use outside of the group.
 
         Args:
             b: The array.
             mentions: How many steps of the program mention each.
+
+        Returns:
+            None if all of the array has to be kept.
         """
         if b.place != "workspace" or b.nbytes < LEAST_LOCAL or mentions[b] != len(self.users[b]):
-            return False
+            return None
         first = self.users[b][0]
-        begins = b in set(first.writes()) and b not in set(first.reads())
-        return begins and len({use.first + use.shift for use in self.uses[b]}) == 1
+        if b not in set(first.writes()) or b in set(first.reads()):
+            return None
+        left = max(self.begins(b)) - min(self.begins(b))
+        if left and (self.single or 2 * left > self.block() or any(type(step) is Call for step in self.users[b])):
+            return None
+        return left
+
+    def begins(self, b: Buffer) -> list[int]:
+        """The units of an array that steps come to in the first round, if none of them is ahead."""
+        return [use.first + use.shift for use in self.uses[b]]
 
     def unit_bytes(self) -> int:
         """What is used for one value of the block counter."""

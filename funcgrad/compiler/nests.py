@@ -206,6 +206,10 @@ class NestEmitter:
         """The loop whose counter takes some of its values only."""
         b = self.builder
         low, high = self._bounds
+        if self.nest.extents[window.axis] == 1:
+            self.counters[window.axis] = b.constant(0, I64)
+            self._block(level + 1)
+            return
         if window.axis != self.vector:
             self._counted(level, low, high, 1)
             return

@@ -15,6 +15,7 @@ class Scope:
         builder: The instructions after the prologue.
         outer: Values of the counters of loops around, by axis (negative numbers).
         frames: Pointers to the frames of loops around.
+        parameters: The names of counters that do not change in the function.
     """
 
     def __init__(self, module: Module, globals_: dict[Buffer, str], outer: dict[int, Value] | None = None) -> None:
@@ -22,7 +23,9 @@ class Scope:
         self.builder = Builder(module)
         self.outer = outer or {}
         self.frames: dict[Frames, str] = {}
+        self.parameters = frozenset(value.text for value in self.outer.values())
         self.prologue: list[str] = []
+        self._multiples: dict[tuple[str, int], Value] = {}
         self._pointers: dict[Buffer, str] = {}
         self._globals = globals_
 
@@ -92,11 +95,20 @@ class Scope:
                 offset += int(x.text) * factor
                 continue
             if factor != 1:
-                x = x * factor
+                x = self._multiple(x, factor) if x.text in self.parameters else x * factor
             total = x if total is None else total + x
         if total is None:
             return b.constant(offset, I64)
         return total + offset if offset else total
+
+    def _multiple(self, x: Value, factor: int) -> Value:
+        """A parameter times a number, computed once."""
+        known = self._multiples.get((x.text, factor))
+        if known is None:
+            known = Value(self.builder, f"{x.text}.{len(self._multiples)}", x.element, 1)
+            self._multiples[x.text, factor] = known
+            self.prologue.append(f"  {known.text} = mul i64 {x.text}, {factor}")
+        return known
 
     def text(self, head: str, attributes: str, end: str) -> str:
         """The whole function."""

@@ -20,9 +20,14 @@ LARGE = 300_000
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a few elements, of arrays of any size."""
-    monkeypatch.setenv("FUNCGRAD_CACHE", "0")
-    for name, number in (("WORTH", 0), ("BLOCK", 200), ("LEAST_LOCAL", 0), ("BLOCK_OF_PRODUCTS", 40_000)):
-        monkeypatch.setattr(grouping, name, number)
+    shrink(monkeypatch, 200)
+
+
+def shrink(patch: pytest.MonkeyPatch, block: int) -> None:
+    """Let blocks have so many bytes, of arrays of any size."""
+    patch.setenv("FUNCGRAD_CACHE", "0")
+    for name, number in (("WORTH", 0), ("BLOCK", block), ("LEAST_LOCAL", 0), ("BLOCK_OF_PRODUCTS", 40_000)):
+        patch.setattr(grouping, name, number)
 
 
 def loops(f: Callable[..., Any], *args: Any) -> str:
@@ -92,6 +97,64 @@ def test_steps_that_read_ahead_are_shifted_and_equal_eager(n: int) -> None:
     assert "shifted by -" in loops(f, u)
     for y, z in zip(f(u), funcgrad.jit(f, compile="now")(u), strict=True):
         np.testing.assert_allclose(z, y, rtol=1e-12, atol=1e-13)
+
+
+STENCILS: tuple[Callable[[Any, Any, int], Any], ...] = (
+    lambda x, y, k: np.concatenate([x[:k], x[k:] * y[:-k]]),
+    lambda x, y, k: np.concatenate([x[:-k] + y[k:], y[-k:]]),
+    lambda x, y, k: x.at[k:].add(0.5 * y[:-k]),
+    lambda x, y, k: x.at[-k].set(y[k]),
+    lambda x, y, k: np.pad(np.sin(x)[k:], [(0, k), (0, 0)][: x.ndim]) - y,
+    lambda x, y, k: np.pad(x[:-k], [(k, 0), (0, 0)][: x.ndim], constant_values=0.25) * y,
+    lambda x, y, k: np.roll(x, k) + y,
+    lambda x, y, k: np.where(x > y, x - y, 0.1 * k),
+    lambda x, y, k: x * y.sum(axis=0) / len(y),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(STENCILS) - 1), st.integers(1, 7), st.integers(0, 9)), min_size=2, max_size=9),
+    st.sampled_from([(120,), (60, 3)]),
+    st.sampled_from([400, 2_000, 6_000]),
+)
+def test_random_stencils_in_blocks_equal_eager(
+    drawn: list[tuple[int, int, int]], shape: tuple[int, ...], block: int
+) -> None:
+    def f(x: Any, y: Any) -> Any:
+        values = [x, y]
+        for number, k, other in drawn:
+            values.append(STENCILS[number](values[-1], values[other % len(values)], k))
+        return sum(np.sum(v * v[::-1]) if k == 3 else np.sum(v) for v, (_, k, _) in zip(values[2:], drawn, strict=True))
+
+    rng = np.random.default_rng(block)
+    x, y = rng.uniform(-1, 1, shape), rng.uniform(-1, 1, shape)
+    gradient = funcgrad.value_and_grad(f, argnums=(0, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch, block)
+        compiled = funcgrad.jit(gradient, compile="now")(x, y)
+    for a, b in zip(*map(funcgrad.tree.leaves, (gradient(x, y), compiled)), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11 * np.abs(a).max())
+
+
+def runge_kutta(x: Any, y: Any, steps: int = 2) -> Any:
+    """Steps of which each reads one element behind, four times."""
+    slope = lambda y: np.concatenate([x[:1], x[1:] * y[:-1]])
+    for _ in range(steps):
+        k1 = slope(y)
+        k2 = slope(y + 0.1 * k1)
+        k3 = slope(y + 0.1 * k2)
+        y = y + (k1 + 2 * k2 + 2 * k3 + slope(y + 0.2 * k3)) / 15
+    return y
+
+
+def test_arrays_that_are_read_behind_are_no_larger_than_a_block_and_what_is_left_of_it() -> None:
+    x = np.random.default_rng(0).uniform(size=LARGE)
+    f = funcgrad.value_and_grad(lambda x: np.sum(runge_kutta(x, np.ones(LARGE)) ** 2))
+    program = funcgrad.jit(f).lower(x)
+    assert program._program.stages().workspace < 20 * x.nbytes // 10
+    for a, b in zip(f(x), funcgrad.jit(f, compile="now")(x), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -31,8 +31,9 @@ def elementwise_primitives() -> set[str]:
     return names
 
 
-# SciPy's gamma functions are less accurate beside their zeros.
-ELEMENTWISE = elementwise_primitives() - {"lgamma", "polygamma"}
+# SciPy's gamma functions are less accurate beside their zeros, its erfc is up to 11 units in the last place off; the
+# kernels' own tests compare with mpmath.
+ELEMENTWISE = elementwise_primitives() - {"lgamma", "polygamma", "erfc"}
 
 
 @pytest.mark.parametrize(("row", "dtype"), CASES)
