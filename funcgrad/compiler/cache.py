@@ -112,8 +112,8 @@ def _sources() -> str:
     """A digest of the compiler's own sources, which change without their version while they are worked on."""
     package = os.path.dirname(os.path.dirname(__file__))
     rooms = (os.path.join(package, room) for room in ("compiler", "control", "core", "kernels", "primitives"))
-    folders = (walked for room in rooms for walked in os.walk(room))
-    return _digest_of(sorted(os.path.join(at, name) for at, _, names in folders for name in names if name[-3:] == ".py"))
+    found = (os.path.join(at, name) for room in rooms for at, _, names in os.walk(room) for name in names)
+    return _digest_of(sorted(path for path in found if path.endswith(".py")))
 
 
 def _digest_of(paths: Iterable[str]) -> str:
