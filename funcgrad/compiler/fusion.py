@@ -26,7 +26,7 @@ from funcgrad.compiler.loops import (
     Step,
     loads,
 )
-from funcgrad.compiler.tensors import Tensor, flat_index, identity, view
+from funcgrad.compiler.tensors import Tensor, flat_index, identity, lies_by_columns, moved, view
 
 # A nest that computes more at once would run out of registers.
 _MOST_STATEMENTS = 24
@@ -71,7 +71,7 @@ class Fusion:
         """x with its elements stored, in a given place if it matters; x itself is the stored tensor afterwards."""
         if x.buffer is not None and into is None:
             return x
-        target = into or self.buffer(x.shape, x.dtype)
+        target = into or self._place_for(x)
         if x.size:
             index = identity(x.shape)
             assert target.buffer is not None
@@ -79,6 +79,14 @@ class Fusion:
             self.add(x.shape, Statement(target.buffer, flat, x.at(index)))
         x.store(target)
         return x
+
+    def _place_for(self, x: Tensor) -> Tensor:
+        """Workspace for an array."""
+        if not lies_by_columns(x):
+            return self.buffer(x.shape, x.dtype)
+        *stack, count, length = x.shape
+        y = self.buffer((*stack, length, count), x.dtype)
+        return moved(y, x.shape, lambda index: (*index[:-2], index[-1], index[-2]))
 
     def overwrite(self, x: Tensor, place: Tensor) -> None:
         """Store x's elements in a part of a buffer, after all that is stored there already."""

@@ -23,8 +23,11 @@ from funcgrad.compiler.indices import (
     scale_affine,
     strides_of,
 )
-from funcgrad.compiler.loops import INT64, Apply, Buffer, Constant, Counter, Expression, Load
+from funcgrad.compiler.loops import INT64, Apply, Buffer, Constant, Counter, Expression, Load, loads
 from funcgrad.compiler.scalars import add, multiply
+
+# Rows so short waste vectors, if there are so many times as many.
+_NARROW, _FAR_LONGER = 12, 16
 
 Shape: TypeAlias = tuple[int, ...]
 Elements: TypeAlias = Callable[[tuple[Index, ...]], Expression]
@@ -88,6 +91,22 @@ class Tensor:
             return False
         standard = strides_of(self.shape)
         return all(s == t or n == 1 for s, t, n in zip(self.strides, standard, self.shape, strict=True))
+
+
+def wastes_vectors(length: int, count: int) -> bool:
+    """Whether so many rows of a length are better stored by columns."""
+    return 1 < length <= _NARROW and count >= _FAR_LONGER * length
+
+
+def lies_by_columns(x: Tensor) -> bool:
+    """Whether rows of x are short, and what it is made of is stored by columns."""
+    if len(x.shape) < 2 or not wastes_vectors(x.shape[-1], x.shape[-2]):
+        return False
+    down = len(x.shape) - 2
+    found = [load.index for load in loads(x.at(identity(x.shape))) if type(load.index) is Affine]
+    steps = {(index.coefficient(down), index.coefficient(down + 1)) for index in found}
+    across = {row == 1 for row, column in steps if row and column}
+    return across == {True}
 
 
 def identity(shape: Sequence[int]) -> tuple[Affine, ...]:

@@ -18,7 +18,7 @@ from funcgrad.compiler.indices import ZERO, Index
 from funcgrad.compiler.loops import Apply, Constant, Expression
 from funcgrad.compiler.lowering import Lowering, cast, lowers, wishes
 from funcgrad.compiler.scalars import multiply
-from funcgrad.compiler.tensors import Tensor, identity, moved
+from funcgrad.compiler.tensors import Tensor, identity, moved, wastes_vectors
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import ELEMENTS
 from funcgrad.primitives import contractions, einsum, vectors
@@ -32,8 +32,6 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 # From so many products of numbers on, a matrix product of a stack is BLAS's: below, its gain of a tenth of a
 # microsecond is not worth loading it. Products of few numbers each are bound by memory, and nests fuse.
 _WORTH_MATRIX, _LEAST_INNER = 8_000, 4
-# Results of rows so short that they waste vectors are stored by columns, if these are so much longer.
-_NARROW, _FAR_LONGER = 12, 16
 # The same for a matrix and a vector, where sums run along rows; across rows nests are as fast.
 _WORTH_VECTOR = 8_000
 
@@ -163,8 +161,7 @@ def _by_blas(
     rest = tuple(label for label in out if label not in stack)
     is_swapped = rest == (*right, *left)
     length, count = (n, m) if is_swapped else (m, n)
-    is_narrow = 1 < length <= _NARROW and count >= _FAR_LONGER * length
-    if m == 1 or (n > 1 and is_swapped != is_narrow):
+    if m == 1 or (n > 1 and is_swapped != wastes_vectors(length, count)):
         # The transpose of the product is the product of the transposes.
         x1, labels1, left, n, x2, labels2, right, m = x2, labels2, right, m, x1, labels1, left, n
     order = (*stack, *left, *right)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import funcgrad
 from tests.compiler.comparison import assert_compiled_equals_eager, compiled
 
 
@@ -155,3 +156,17 @@ def test_products_of_infinities_and_nan_equal_numpy(shapes: Any) -> None:
     x1[0, 0], x1[1, 1] = np.inf, np.nan
     x2[0] = 0.0
     assert_compiled_equals_eager(lambda a, b: a @ b, x1, x2, scale=100.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("rows", "length"), [(300, 7), (301, 12), (1000, 2)])
+def test_what_is_made_of_products_with_short_rows_lies_by_columns(rows: int, length: int, dtype: Any) -> None:
+    x, w, shift = (numbers(*shape, dtype=dtype) / dtype(8) for shape in ((rows, 40), (40, length), (length,)))
+
+    def nearest(x: Any, w: Any, shift: Any) -> Any:
+        y = np.square(x @ w - shift)
+        return y - np.min(y, axis=1)[:, None], np.exp(-y).sum(axis=0), x.T @ (y * y[::-1])
+
+    program = funcgrad.jit(nearest).lower(x, w, shift)
+    assert f"[i0 + {rows}*i1] = " in str(program.as_text("loops"))
+    assert_compiled_equals_eager(nearest, x, w, shift, scale=100.0)
