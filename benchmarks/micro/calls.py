@@ -1,7 +1,9 @@
-"""What does a call of a jitted function cost, by the number of its arguments, of leaves in a tree, and of results?"""
+"""What does a call of a jitted function cost, by the number of its arguments, leaves and results; and in JAX?"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,11 +40,30 @@ def of_scalar() -> Callable[[], Any]:
     return lambda: f(2.0)
 
 
+LAYER = "gradient of sum(tanh(x @ w)^2), x 8x5"
+
+
+def of_layer() -> dict[str, Callable[[], Any]]:
+    """The gradient of one small layer, from NumPy arrays to NumPy arrays, and JAX's."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(8, 5)), rng.normal(size=(5, 3))
+    gradient = funcgrad.jit(funcgrad.grad(lambda w, x: np.sum(np.tanh(x @ w) ** 2)))
+    calls: dict[str, Callable[[], Any]] = {f"funcgrad {LAYER}": lambda: gradient(w, x)}
+    if importlib.util.find_spec("jax") is not None:
+        jax, jnp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
+        jax.config.update("jax_enable_x64", True)
+        peer = jax.jit(jax.grad(lambda w, x: jnp.sum(jnp.tanh(x @ w) ** 2)))
+        calls[f"jax {LAYER}"] = lambda: np.asarray(peer(w, x))
+    return calls
+
+
 def measure() -> Iterator[Entry]:
     """Microseconds per call."""
     calls = {f"{n} arguments": of_arguments(n) for n in (1, 2, 5, 10, 20)}
     calls |= {f"dict of {n} leaves": of_leaves(n) for n in (1, 10, 100)}
     calls |= {f"{n} results": of_results(n) for n in (1, 5, 20)}
     calls["a float"] = of_scalar()
-    for case, samples in timed(calls).items():
-        yield entry("calls", case, samples, "us per call", scale=1e6)
+    calls = {f"funcgrad {case}": call for case, call in calls.items()} | of_layer()
+    for said, samples in timed(calls).items():
+        library, case = said.split(" ", 1)
+        yield entry("calls", case, samples, "us per call", scale=1e6, library=library)

@@ -9,7 +9,18 @@ from typing import Any
 from benchmarks.runner import summary
 from benchmarks.worker import measure, repetitions
 
-NAMES = ("equations", "calls", "compiling", "math_functions", "loops", "bandwidth", "memory", "checkpoints")
+NAMES = (
+    "equations",
+    "calls",
+    "programs",
+    "compiling",
+    "math_functions",
+    "loops",
+    "chains",
+    "bandwidth",
+    "memory",
+    "checkpoints",
+)
 
 Entry = dict[str, Any]
 

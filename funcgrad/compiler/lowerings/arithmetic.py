@@ -17,6 +17,7 @@ from funcgrad.compiler.lowerings.elementwise import (
     dtypes_of,
     elements,
     loop_dtypes,
+    over_roots,
     pointwise,
 )
 from funcgrad.compiler.tensors import Tensor
@@ -65,7 +66,7 @@ def _divide(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
     *dtypes, _ = dtypes_of(np.divide, eqn)
     if aval.weak_type:
         lowering.require(_nonzero(x2), "Python divides by zero")
-    return elements(lowering, aval, scalars.divide, (x1, x2), dtypes, DIVISION)
+    return over_roots(elements(lowering, aval, scalars.divide, (x1, x2), dtypes, DIVISION))
 
 
 def _nonzero(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Atom, Equation, Literal
 from funcgrad.core.primitive import Primitive
 from funcgrad.kernels.assembly import Value
+from funcgrad.kernels.math.divider import over_root
 
 Dtype: TypeAlias = np.dtype[Any]
 Scalar: TypeAlias = Callable[..., Any]
@@ -23,6 +24,8 @@ Scalar: TypeAlias = Callable[..., Any]
 # What a division and a call of the mathematics library cost beside an addition.
 DIVISION = 4.0
 LIBRARY = 12.0
+# And a quotient by a root at once.
+_OVER_ROOT = 10.0
 
 # Of dtypes that a function takes.
 ALL_KINDS = "fiubc"
@@ -58,6 +61,20 @@ def elements(
     operands = [lowering.repeated(x, shape) for x in xs]
     pairs = list(zip(operands, dtypes, strict=True))
     return Tensor(shape, dtype, lambda index: Apply(function, [cast(x.at(index), d) for x, d in pairs], dtype, cost))
+
+
+def over_roots(y: Tensor) -> Tensor:
+    """Quotients; x / sqrt(y) as one function where the root is of no other use."""
+    return Tensor(y.shape, y.dtype, lambda index: _over_root(y.at(index)))
+
+
+def _over_root(x: Expression) -> Expression:
+    if type(x) is not Apply or x.dtype != np.float64:
+        return x
+    above, below = (Constant(1.0, x.dtype), *x.operands)[-2:]
+    if type(below) is not Apply or below.function is not scalars.sqrt:
+        return x
+    return Apply(over_root, (above, below.operands[0]), x.dtype, _OVER_ROOT)
 
 
 def pointwise(

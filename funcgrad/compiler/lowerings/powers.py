@@ -9,7 +9,15 @@ import numpy as np
 from funcgrad.compiler import scalars
 from funcgrad.compiler.loops import BOOL, Apply, Constant
 from funcgrad.compiler.lowering import Lowering, lowers
-from funcgrad.compiler.lowerings.elementwise import ALL_KINDS, DIVISION, LIBRARY, elements, literal, pointwise
+from funcgrad.compiler.lowerings.elementwise import (
+    ALL_KINDS,
+    DIVISION,
+    LIBRARY,
+    elements,
+    literal,
+    over_roots,
+    pointwise,
+)
 from funcgrad.compiler.tensors import Tensor, constant
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import Value, fma
@@ -29,7 +37,7 @@ pointwise(powers.cbrt_p, np.cbrt, cbrt, 2.0 * LIBRARY)
 def _reciprocal(lowering: Lowering, eqn: Equation, x: Tensor) -> Any:
     aval = eqn.outputs[0].aval
     function = scalars.reciprocal if aval.dtype.kind in "fc" else scalars.integer_reciprocal
-    return elements(lowering, aval, function, (x,), (aval.dtype,), DIVISION)
+    return over_roots(elements(lowering, aval, function, (x,), (aval.dtype,), DIVISION))
 
 
 class Product:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from funcgrad.kernels.math.divider import divided, rooted
+from funcgrad.kernels.math.divider import divided, over_root, rooted
 from tests.kernels.math.harness import compiled
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -65,3 +65,30 @@ def test_zeros_infinities_and_subnormal_numbers_beside_others_in_a_vector() -> N
     x1, x2 = (axis.ravel() for axis in np.meshgrid(np.r_[CORNERS, -CORNERS], np.r_[CORNERS, -CORNERS]))
     assert_same_bits(compiled(divided, np.float64, 2)(x1, x2), x1 / x2, x1, x2)
     assert_same_bits(compiled(rooted, np.float64)(x1), np.sqrt(x1), x1)
+
+
+@pytest.mark.parametrize("exponents", [(-2, 3), (-1000, 1000)])
+def test_quotient_by_a_root_is_within_a_unit_of_the_exact_one(exponents: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    x1, x2 = numbers(rng, 200_000, exponents), np.abs(numbers(rng, 200_000, exponents))
+    got = compiled(over_root, np.float64, 2)(x1, x2)
+    exact = x1.astype(np.longdouble) / np.sqrt(x2.astype(np.longdouble))
+    known = (np.abs(exact) < 2.0**1023) & (np.abs(exact) > 2.0**-1022)
+    assert np.all(np.abs(got - exact)[known] < 0.75 * np.spacing(np.abs(got))[known])
+    np.testing.assert_array_less(np.abs(got - x1 / np.sqrt(x2))[known], 2.5 * np.spacing(np.abs(got))[known])
+
+
+def test_quotient_by_a_root_of_corners_among_ordinary_numbers_is_that_of_the_divider() -> None:
+    signed = np.concatenate([CORNERS, -CORNERS])
+    function = compiled(over_root, np.float64, 2)
+    for x1 in signed:
+        for x2 in signed:
+            a, b = np.full(16, 3.0), np.full(16, 2.0)
+            a[5], b[5] = x1, x2
+            got, wanted = function(a, b)[5], (a / np.sqrt(b))[5]
+            assert np.isnan(wanted) == np.isnan(got)
+            assert (
+                np.isnan(wanted)
+                or (got == wanted and np.signbit(got) == np.signbit(wanted))
+                or abs(got - wanted) <= np.spacing(abs(wanted))
+            ), (x1, x2, got, wanted)
