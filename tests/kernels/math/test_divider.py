@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from funcgrad.compiler import native
 from funcgrad.kernels.math.divider import divided, over_root, rooted
 from tests.kernels.math.harness import compiled
 
@@ -74,7 +75,8 @@ def test_quotient_by_a_root_is_within_a_unit_of_the_exact_one(exponents: tuple[i
     got = compiled(over_root, np.float64, 2)(x1, x2)
     exact = x1.astype(np.longdouble) / np.sqrt(x2.astype(np.longdouble))
     known = (np.abs(exact) < 2.0**1023) & (np.abs(exact) > 2.0**-1022)
-    assert np.all(np.abs(got - exact)[known] < 0.75 * np.spacing(np.abs(got))[known])
+    most = 0.75 if native.vector_bytes() == 64 else 1.5  # elsewhere the root is rounded first
+    assert np.all(np.abs(got - exact)[known] < most * np.spacing(np.abs(got))[known])
     np.testing.assert_array_less(np.abs(got - x1 / np.sqrt(x2))[known], 2.5 * np.spacing(np.abs(got))[known])
 
 
