@@ -67,6 +67,10 @@ def _products(a: Shape, b: Shape) -> bool:
     return bool(a) and bool(b) and a[-1] == (b[-2] if len(b) > 1 else b[0])
 
 
+def _stacks_of_products(a: Shape, b: Shape) -> bool:
+    return _products(a, b) and _broadcast(a[:-2], b[:-2])
+
+
 def _equal(a: Shape, b: Shape) -> bool:
     return a == b
 
@@ -156,7 +160,7 @@ BINARY = [
         )
     ],
     Operation("np.stack([{a}, {b}])", _equal),
-    Operation("np.tanh({a} @ {b})", _products),
+    Operation("np.tanh({a} @ {b})", _stacks_of_products),
     Operation("np.outer({a}, {b}) / 2", _any),
     Operation("np.dot({a}, np.cos({b}))", _products),
     Operation("np.convolve({a}, {b}) / 3", _vector),

@@ -131,6 +131,13 @@ def test_functions_shrink_to_one_line() -> None:
 COUNT = 40
 
 
+@pytest.mark.parametrize("smooth", [True, False])
+def test_random_programs_of_many_seeds_are_all_well_formed(smooth: bool) -> None:
+    for seed in range(600):
+        program = random_program(np.random.default_rng(seed), smooth=smooth)
+        assert np.isfinite(program(*program.example())).all()
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("smooth", [True, False])
 def test_check_grads_of_random_functions_raises_no_false_alarm(dtype: Any, smooth: bool) -> None:
