@@ -96,8 +96,19 @@ def _leaves(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def _mentions(steps: Sequence[Step]) -> Counter[Buffer]:
-    """How many steps read or write an array, what contains steps not counted."""
-    return Counter(b for leaf in _leaves(steps) for b in {*leaf.reads(), *leaf.writes()})
+    """How many steps read or write an array; of what contains steps, what it reads itself."""
+    found: Counter[Buffer] = Counter()
+    for step in steps:
+        if type(step) is Branch:
+            found[step.index] += 1
+        elif type(step) is Loop and step.flag is not None:
+            found[step.flag] += 1
+        inner = parts(step)
+        for piece in inner:
+            found += _mentions(piece)
+        if not inner:
+            found.update({*step.reads(), *step.writes()})
+    return found
 
 
 def _is_large(steps: Sequence[Step], size: int | None = None) -> bool:
