@@ -16,6 +16,7 @@ or names ("D=2,K=5", with semicolons between several).
 from __future__ import annotations
 
 import argparse
+import compileall
 import datetime
 import json
 import sys
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import funcgrad
 from benchmarks import comparison, libraries, page, readme, report
 from benchmarks.micro import checkpoints, measuring
 from benchmarks.runner import Options, run_size
@@ -82,6 +84,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     names = chosen(ALL, options.only)
     if not names:
         raise SystemExit(f"there is no workload {options.only}: {', '.join(ALL)}")
+    compileall.compile_dir(str(Path(funcgrad.__file__).parent), quiet=2)  # as pip does with what it installs
     how = Options(
         threads=options.threads,
         rounds=options.rounds,
