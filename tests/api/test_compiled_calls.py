@@ -194,6 +194,8 @@ def test_compiled_singular_matrix_raises_as_numpy_does(f: Any) -> None:
 
 
 _ENDLESS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np, funcgrad as fg
 jitted = fg.jit(lambda x: fg.while_loop(lambda s: s[0] < 9.0, np.cos, x))
 jitted.lower(fg.ShapeDtypeStruct((3,), np.float64)).compile()

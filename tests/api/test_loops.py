@@ -448,10 +448,13 @@ def test_error_in_a_step_names_the_users_line() -> None:
 
 
 def test_endless_loop_stops_at_an_interrupt() -> None:
-    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        fg.while_loop(lambda x: x > 0, lambda x: x + 1, 1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let processes behind ignore it
+    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fg.while_loop(lambda x: x > 0, lambda x: x + 1, 1)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("argnum", [0, 1])

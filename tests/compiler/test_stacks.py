@@ -194,6 +194,8 @@ def test_index_error_after_many_rounds_is_raised_and_leaks_nothing() -> None:
 
 
 _ENDLESS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np, funcgrad as fg
 f = lambda x: np.sum(fg.while_loop(lambda s: s[0] < 9.0, np.cos, x))
 compiled = fg.jit(fg.grad(f)).lower(fg.ShapeDtypeStruct((3,), np.float64)).compile()
