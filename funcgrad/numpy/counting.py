@@ -39,8 +39,8 @@ def _bin_sums(places: Any, weights: Any, length: int, dtype: Any) -> Any:
 def bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     """np.bincount, differentiable in the weights; the number of bins depends on the values of x."""
     x = as_array(x)
-    if x.size == 0:
-        return np.bincount(np.empty(x.shape, np.intp), minlength=minlength)
+    if x.size == 0 or x.ndim != 1:  # which NumPy has an error for
+        return np.bincount(np.zeros(x.shape, np.intp), minlength=minlength)
     if type(x) is not Tracer:
         length = len(np.bincount(x, minlength=minlength))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,14 @@ def test_bincount_in_weights_equals_numpy_and_differentiates() -> None:
         assert_derivatives(lambda w: np.bincount(bins, w, minlength), W[:5], order=2)
     assert_values(lambda w: np.bincount(bins, w), W[:5].astype(np.float32))
     assert_values(lambda w: np.bincount(np.empty(0, int), w), np.empty(0))
+
+
+@pytest.mark.parametrize("bins", [np.zeros((2, 3), int), np.array(3), np.array([1, -2]), np.array([1.5])])
+def test_bincount_of_wrong_arrays_raises_as_numpy_does(bins: Any) -> None:
+    with pytest.raises((ValueError, TypeError)) as expected:
+        np.bincount(bins)
+    with pytest.raises(type(expected.value), match=re.escape(str(expected.value))):
+        funcgrad.jit(np.bincount)(bins)
 
 
 def test_bincount_of_places_found_on_the_way_equals_numpy() -> None:
