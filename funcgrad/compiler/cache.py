@@ -101,9 +101,9 @@ def _surroundings() -> str:
 
 def _scipy() -> str:
     """A digest of the file that tells SciPy's version and revision; empty without SciPy."""
-    spec = importlib.util.find_spec("scipy")
-    folders = () if spec is None else spec.submodule_search_locations or ()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # ValueError: something else stands for it among the modules
+        spec = importlib.util.find_spec("scipy")
+        folders = () if spec is None else spec.submodule_search_locations or ()
         return "".join(_digest_of([os.path.join(folder, "version.py")]) for folder in folders)
     return ""
 
