@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, seed, settings
@@ -31,9 +32,19 @@ def elementwise_primitives() -> set[str]:
     return names
 
 
-# SciPy's gamma functions are less accurate beside their zeros, its erfc is up to 11 units in the last place off; the
-# kernels' own tests compare with mpmath.
-ELEMENTWISE = elementwise_primitives() - {"lgamma", "polygamma", "erfc"}
+# SciPy's gamma functions are less accurate beside their zeros.
+ELEMENTWISE = elementwise_primitives() - {"lgamma", "polygamma"}
+# SciPy's erfc is up to 11 units in the last place off, and 0 where it is subnormal: what is compiled is held to the
+# function itself. mpmath gives up on huge numbers.
+EXACT = {"erfc": lambda x: mpmath.erfc(min(x, 40))}
+
+
+def exact(row: Spec, args: Any, z: Any) -> Any:
+    """What a row's result has to be: what eager evaluation gives, unless that is less exact."""
+    if row.name not in EXACT:
+        return z
+    values = [float(EXACT[row.name](mpmath.mpf(float(x)))) for x in np.ravel(args[0])]
+    return np.asarray(values).reshape(np.shape(z)).astype(np.result_type(z))
 
 
 @pytest.mark.parametrize(("row", "dtype"), CASES)
@@ -51,6 +62,6 @@ def test_compiled_any_input_equals_eager(row: Spec, dtype: Any, data: Any) -> No
         assert np.shape(y) == np.shape(z)
         assert np.result_type(y) == np.result_type(z)
         if set(row.primitives) <= ELEMENTWISE and np.result_type(z).kind != "c":
-            assert_ulps(y, z)
+            assert_ulps(y, exact(row, args, z))
         else:
             close(row.canonical(y), row.canonical(z), VALUE)
