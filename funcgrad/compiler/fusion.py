@@ -80,13 +80,17 @@ class Fusion:
         x.store(target)
         return x
 
+    def laid_out(self, x: Tensor, layout: tuple[int, ...]) -> Tensor:
+        """Workspace for an array with its axes in an order in memory."""
+        y = self.buffer(tuple(x.shape[axis] for axis in layout), x.dtype)
+        return moved(y, x.shape, lambda index: tuple(index[axis] for axis in layout))
+
     def _place_for(self, x: Tensor) -> Tensor:
-        """Workspace for an array."""
+        """Workspace for an array, laid out as what it is made of if that matters."""
         if not lies_by_columns(x):
             return self.buffer(x.shape, x.dtype)
-        *stack, count, length = x.shape
-        y = self.buffer((*stack, length, count), x.dtype)
-        return moved(y, x.shape, lambda index: (*index[:-2], index[-1], index[-2]))
+        *stack, count, length = range(len(x.shape))
+        return self.laid_out(x, (*stack, length, count))
 
     def overwrite(self, x: Tensor, place: Tensor) -> None:
         """Store x's elements in a part of a buffer, after all that is stored there already."""

@@ -18,7 +18,7 @@ from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression, 
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.compiler.scalars import Convert, ToComplex, logical_not
 from funcgrad.compiler.simplify import loop_key
-from funcgrad.compiler.tensors import Tensor, broadcast, constant, identity, moved, reshaped, view
+from funcgrad.compiler.tensors import Tensor, broadcast, constant, identity, reshaped, view
 from funcgrad.control.while_loop import while_p
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
@@ -148,14 +148,9 @@ class Lowering:
                 self.fusion.realise(Tensor(y.shape, y.dtype, y.at), place)
         elif y.buffer is None and y.cost > 0.0:
             if layout is not None:
-                self.fusion.realise(y, self._laid_out(y, layout))
+                self.fusion.realise(y, self.fusion.laid_out(y, layout))
             elif uses > 1:
                 self.fusion.realise(y)
-
-    def _laid_out(self, y: Tensor, layout: tuple[int, ...]) -> Tensor:
-        """Workspace for an array with its axes in an order in memory."""
-        x = self.fusion.buffer(tuple(y.shape[axis] for axis in layout), y.dtype)
-        return moved(x, y.shape, lambda index: tuple(index[axis] for axis in layout))
 
     def read(self, env: dict[Var, Tensor], x: Atom) -> Tensor:
         """The tensor of a variable or a literal."""
