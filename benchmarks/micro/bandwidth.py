@@ -5,15 +5,13 @@ Counted are bytes read and bytes written; the copy is `np.copyto` to an array th
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 import funcgrad
-from benchmarks.micro.measuring import Entry, entry, timed
+from benchmarks.micro.measuring import Entry, entry, jax_and_numpy, timed
 
 # Of a namespace like NumPy's and two arrays; how many arrays are read and written.
 Chain = Callable[[Any, Any, Any], Any]
@@ -36,13 +34,13 @@ def squared(xp: Any, x: Any) -> Any:
 
 def measure() -> Iterator[Entry]:
     """Time over that of a copy which moves as many bytes; below 1.18 is above 85 % of the copy's bandwidth."""
-    with_jax = importlib.util.find_spec("jax") is not None
+    modules = jax_and_numpy()
     for elements, where in ((10**4, "10^4"), (10**6, "10^6"), (10**7, "10^7")):
         x, y, z = np.linspace(-1, 1, elements), np.linspace(2, 1, elements), np.empty(elements)
         calls: dict[str, Callable[[], Any]] = {"copy": lambda z=z, x=x: np.copyto(z, x)}  # type: ignore[misc]
         calls |= {f"funcgrad {name}": call for name, call in _funcgrad(x, y).items()}
-        if with_jax:
-            calls |= {f"jax {name}": call for name, call in _jax(x, y).items()}
+        if modules is not None:
+            calls |= {f"jax {name}": call for name, call in _jax(*modules, x, y).items()}
         samples = timed(calls, rounds=7)
         copies = samples.pop("copy")
         yield entry("bandwidth", f"copy, {where}", copies, "ns per element", scale=1e9 / elements, library="numpy")
@@ -62,9 +60,7 @@ def _funcgrad(x: Any, y: Any) -> dict[str, Callable[[], Any]]:
     return {name: lambda f=f: f(x, y) for name, f in compiled.items()}  # type: ignore[misc]
 
 
-def _jax(x: Any, y: Any) -> dict[str, Callable[[], Any]]:
-    jax, jnp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
-    jax.config.update("jax_enable_x64", True)
+def _jax(jax: Any, jnp: Any, x: Any, y: Any) -> dict[str, Callable[[], Any]]:
     ready, x, y = jax.block_until_ready, jnp.asarray(x), jnp.asarray(y)
     compiled = {name: jax.jit(lambda x, y, f=f: f(jnp, x, y)) for name, (_, f) in CHAINS.items()}
     compiled[_GRADIENT] = jax.jit(jax.grad(lambda x, y: squared(jnp, x)))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 import funcgrad
-from benchmarks.micro.measuring import Entry, entry, timed
+from benchmarks.micro.measuring import Entry, entry, jax_and_numpy, timed
 
 
 def of_arguments(count: int) -> Callable[[], Any]:
@@ -49,9 +47,9 @@ def of_layer() -> dict[str, Callable[[], Any]]:
     x, w = rng.normal(size=(8, 5)), rng.normal(size=(5, 3))
     gradient = funcgrad.jit(funcgrad.grad(lambda w, x: np.sum(np.tanh(x @ w) ** 2)))
     calls: dict[str, Callable[[], Any]] = {f"funcgrad {LAYER}": lambda: gradient(w, x)}
-    if importlib.util.find_spec("jax") is not None:
-        jax, jnp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
-        jax.config.update("jax_enable_x64", True)
+    modules = jax_and_numpy()
+    if modules is not None:
+        jax, jnp = modules
         peer = jax.jit(jax.grad(lambda w, x: jnp.sum(jnp.tanh(x @ w) ** 2)))
         calls[f"jax {LAYER}"] = lambda: np.asarray(peer(w, x))
     return calls

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 import funcgrad
-from benchmarks.micro.measuring import Entry, entry, timed
+from benchmarks.micro.measuring import Entry, entry, jax_and_numpy, timed
 
 Chain = Callable[[Any, Any, Any], Any]
 CHAINS: dict[str, Chain] = {
@@ -22,9 +20,9 @@ CHAINS: dict[str, Chain] = {
 }
 
 
-def measure() -> Iterator[Entry]:
-    """Nanoseconds per element."""
-    for exponent in range(3, 8):
+def measure(exponents: Sequence[int] = range(3, 8)) -> Iterator[Entry]:
+    """Nanoseconds per element of arrays of 10^exponent."""
+    for exponent in exponents:
         n = 10**exponent
         x, y = np.linspace(-1, 1, n), np.linspace(2, 1, n)
         calls: dict[str, Callable[[], Any]] = {}
@@ -39,10 +37,10 @@ def measure() -> Iterator[Entry]:
 
 
 def _jax(name: str, f: Chain, x: Any, y: Any) -> dict[str, Callable[[], Any]]:
-    if importlib.util.find_spec("jax") is None:
+    modules = jax_and_numpy()
+    if modules is None:
         return {}
-    jax, jnp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
-    jax.config.update("jax_enable_x64", True)
+    jax, jnp = modules
     compiled = jax.jit(lambda x, y: f(jnp, x, y))
     x, y = jnp.asarray(x), jnp.asarray(y)
     return {f"jax {name}": lambda: jax.block_until_ready(compiled(x, y))}

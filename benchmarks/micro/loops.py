@@ -5,7 +5,6 @@ The Kalman filter's log-likelihood, forward, stands beside JAX's and a loop by h
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import funcgrad
-from benchmarks.micro.measuring import Entry, entry, timed
+from benchmarks.micro.measuring import Entry, entry, jax_and_numpy, timed
 from benchmarks.workloads import kalman
 from funcgrad import lax
 
@@ -94,9 +93,9 @@ def filters() -> dict[str, Callable[[], Any]]:
     found: dict[str, Callable[..., Any]] = {"funcgrad": own}
     if importlib.util.find_spec("numba") is not None:
         found["numba"] = filtered_by_hand()
-    if importlib.util.find_spec("jax") is not None:
-        jax, jnp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
-        jax.config.update("jax_enable_x64", True)
+    modules = jax_and_numpy()
+    if modules is not None:
+        jax, jnp = modules
         peer = jax.jit(lambda *xs: kalman.by_scan(*xs, jnp, kalman.inverse_written_out, jax.lax.scan))
         found["jax"] = lambda *xs: jax.block_until_ready(peer(*xs))
     expected = found["funcgrad"](*args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -55,6 +56,15 @@ def entry(
         "samples": scaled,
         **summary(scaled),
     }
+
+
+def jax_and_numpy() -> tuple[Any, Any] | None:
+    """`jax` in double precision and `jax.numpy`; None where JAX is not installed."""
+    if importlib.util.find_spec("jax") is None:
+        return None
+    jax = importlib.import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    return jax, importlib.import_module("jax.numpy")
 
 
 def run(name: str) -> Iterator[Entry]:

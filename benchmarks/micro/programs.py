@@ -6,17 +6,16 @@ lower(...)`; nothing is read from disk. Memory is what a program has for tempora
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 import funcgrad
-from benchmarks.micro.measuring import Entry, entry
+from benchmarks.micro.measuring import Entry, entry, jax_and_numpy
 from benchmarks.workloads import digits, gmm
 
 ROUNDS = 5
@@ -103,27 +102,32 @@ def compiled_by_funcgrad(make: Callable[[Any], Loss], args: tuple[Any, ...]) -> 
     return seconds, compiled.explain().programs[-1].stages().workspace, equations
 
 
-def compiled_by_jax(make: Callable[[Any], Loss], args: tuple[Any, ...]) -> tuple[float, int]:
+def compiled_by_jax(jax: Any, jnp: Any, make: Callable[[Any], Loss], args: tuple[Any, ...]) -> tuple[float, int]:
     """Seconds, and bytes of temporaries."""
-    jax, jnp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
-    jax.config.update("jax_enable_x64", True)
     traced = jax.jit(jax.grad(make(jnp))).trace(*args)
     start = time.perf_counter()
     compiled = traced.lower().compile()
     return time.perf_counter() - start, compiled.memory_analysis().temp_size_in_bytes
 
 
+@patch.dict(os.environ, FUNCGRAD_CACHE="0")
+def compiled(case: str, make: Callable[[Any], Loss], args: tuple[Any, ...]) -> list[Entry]:
+    """The entries of one program."""
+    modules = jax_and_numpy()
+    # The first program of a process pays for its compiler, too.
+    found = [compiled_by_funcgrad(make, args) for _ in range(ROUNDS + 1)][1:]
+    peers = [compiled_by_jax(*modules, make, args) for _ in range(ROUNDS + 1)][1:] if modules else []
+    name = f"{case}, {found[0][2]} equations"
+    entries = []
+    for library, samples in (("funcgrad", [s[:2] for s in found]), ("jax", peers)):
+        if samples:
+            seconds, sizes = zip(*samples, strict=True)
+            entries.append(entry("programs", name, seconds, "ms to compile", scale=1e3, library=library))
+            entries.append(entry("programs", case, sizes[:1], "MB of temporaries", scale=1e-6, library=library))
+    return entries
+
+
 def measure() -> Iterator[Entry]:
     """Milliseconds, and megabytes."""
-    os.environ["FUNCGRAD_CACHE"] = "0"
-    with_jax = importlib.util.find_spec("jax") is not None
     for case, (make, args) in cases().items():
-        # The first program of a process pays for its compiler, too.
-        found = [compiled_by_funcgrad(make, args) for _ in range(ROUNDS + 1)][1:]
-        peers = [compiled_by_jax(make, args) for _ in range(ROUNDS + 1)][1:] if with_jax else []
-        for library, samples in (("funcgrad", found), ("jax", peers)):
-            if samples:
-                name = f"{case}, {found[0][2]} equations"
-                yield entry("programs", name, [s[0] for s in samples], "ms to compile", scale=1e3, library=library)
-                memory = [samples[0][1]]
-                yield entry("programs", case, memory, "MB of temporaries", scale=1e-6, library=library)
+        yield from compiled(case, make, args)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
 from benchmarks import comparison, report
-from benchmarks.micro import calls, checkpoints, equations, measuring, memory
+from benchmarks.micro import calls, chains, checkpoints, equations, loops, measuring, memory, programs
 
 
 @pytest.fixture
@@ -18,11 +20,11 @@ def quickly(monkeypatch):
             call()
         return {name: [1e-6, 2e-6] for name in found}
 
-    for module in (calls, equations):
+    for module in (calls, chains, equations, loops):
         monkeypatch.setattr(module, "timed", timed)
 
 
-@pytest.mark.parametrize("name", ["calls", "equations"])
+@pytest.mark.parametrize("name", ["calls", "equations", "loops"])
 def test_entries_have_units_and_compare_like_results(name, quickly):
     found = list(measuring.run(name))
     assert found
@@ -31,6 +33,29 @@ def test_entries_have_units_and_compare_like_results(name, quickly):
     assert len(set(names)) == len(names)
     whole = report.validate({**program.empty_document(1), "micro": json.loads(json.dumps(found))})
     assert {c.verdict for c in comparison.changes(whole, whole)} == {"same"}
+
+
+def test_chains_are_those_of_all_libraries_that_are_installed(quickly):
+    found = list(chains.measure([3]))
+    assert {(e["size"], e["library"]) for e in found} >= {
+        (f"{name}, 10^3", library) for name in chains.CHAINS for library in ("funcgrad", "numpy")
+    }
+
+
+def test_programs_are_compiled_anew_and_the_cache_on_disk_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr(programs, "ROUNDS", 1)
+    monkeypatch.setenv("FUNCGRAD_CACHE", "1")
+    found = programs.compiled("chain", *programs.cases()["chain of 10 sines"])
+    assert [e["unit"] for e in found if e["library"] == "funcgrad"] == ["ms to compile", "MB of temporaries"]
+    assert found[0]["size"] == "chain, 65 equations"
+    assert found[0]["median"] > 1.0
+    assert os.environ["FUNCGRAD_CACHE"] == "1"
+
+
+@pytest.mark.parametrize("make", [programs.network, programs.mixture])
+def test_programs_by_name_are_those_of_the_workloads(make):
+    _, args = next(case for case in programs.cases().values() if case[0] is make)
+    assert np.isfinite(make(np)(*args))
 
 
 def test_memory_counts_what_is_kept():
