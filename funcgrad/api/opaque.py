@@ -12,14 +12,14 @@ from funcgrad.api.bodies import operands, strengthened
 from funcgrad.api.results import fresh
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.control.custom import TangentRule, custom, is_differentiated, record_rule
-from funcgrad.control.derived import closed, innermost, is_inexact
+from funcgrad.control.derived import closed, is_inexact
 from funcgrad.control.opaque import Foreign, opaque_p
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, DifferentiationError, TreeMismatchError, message
 from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import caller, definition
-from funcgrad.core.tracing import Tracer
+from funcgrad.core.tracing import Tracer, concrete
 from funcgrad.core.tree import TreeDef, tree_flatten, tree_unflatten
 from funcgrad.primitives.contractions import matmul
 from funcgrad.primitives.structural import reshape
@@ -84,7 +84,7 @@ class _opaque(Transformed[P, Any]):
             if self.result is not None:
                 leaves, out_tree = tree_flatten(self.result)
             else:
-                values = [innermost(x) for x in xs]
+                values = [concrete(x) for x in xs]
                 values = [np.ones(x.shape, x.dtype)[()] if isinstance(x, ShapedArray) else x for x in values]
                 args, kwargs = tree_unflatten(tree, values)
                 leaves, out_tree = tree_flatten(self.function(*args, **kwargs))

@@ -10,12 +10,11 @@ from funcgrad.api.bodies import Body, check_result, strengthened
 from funcgrad.api.results import fresh
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.control.checkpoint import checkpoint as checkpoint_flat
-from funcgrad.control.derived import innermost
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
 from funcgrad.core.source import caller
-from funcgrad.core.tracing import Recording, Tracer
+from funcgrad.core.tracing import Recording, Tracer, innermost
 from funcgrad.core.tree import is_static, leaf_paths, tree_flatten, tree_unflatten
 
 R = TypeVar("R")

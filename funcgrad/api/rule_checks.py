@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from funcgrad.control.custom import Rule
-from funcgrad.control.derived import innermost, is_inexact, picked
+from funcgrad.control.derived import is_inexact, picked
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import FuncgradError, message
 from funcgrad.core.source import definition
+from funcgrad.core.tracing import concrete
 
 _checking: ContextVar[bool] = ContextVar("checking_rules", default=False)
 
@@ -69,7 +70,7 @@ def check_rule(
     Raises:
         RuleError: They disagree.
     """
-    values = list(map(innermost, xs))
+    values = list(map(concrete, xs))
     active = [is_inexact(get_aval(x)) for x in values]
     if any(isinstance(x, ShapedArray) for x in values) or not any(active):
         return False

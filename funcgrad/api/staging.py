@@ -16,13 +16,14 @@ from funcgrad.api.transformed import P, Transformed
 from funcgrad.api.volatile import random_states
 from funcgrad.api.watching import Watch, arrays_read
 from funcgrad.core.avals import ShapedArray, get_aval
+from funcgrad.core.deferring import Deferred, elements
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.jaxpr import Equation, Jaxpr, recording_to_jaxpr
 from funcgrad.core.jaxpr import Literal as Constant
 from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import Source, caller, definition, read_source
-from funcgrad.core.tracing import Recording, Tracer, held
+from funcgrad.core.tracing import Recording, Tracer, held, innermost
 from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten, tree_unflatten
 from funcgrad.transforms.call import jit_p
 
@@ -31,6 +32,8 @@ R = TypeVar("R")
 _MANY_CHANGES = 5
 # Signatures that take turns without the general way; each is asked in turn.
 _MOST_SHORTCUTS = 4
+# Bytes of values that a first call computes; filling fresh memory with so much takes as long as half a compilation.
+_BUDGET = 2.0**25
 # Programs keep the objects alive that they were recorded with.
 _MOST_PROGRAMS = 256
 
@@ -97,23 +100,32 @@ class _jit(Transformed[P, R]):
         return program if program is not None and program.watch is not None and program.watch.holds(call) else None
 
     def _first_call(self, call: Call) -> Any:
-        """Record with the values at hand, and return the result that came out on the way."""
+        """Record with the values at hand, and return the result that came out on the way.
+
+        Where values have taken much memory and were deferred, the result is that of compiled code, if it can be.
+        """
         start = time.perf_counter()
-        recording, outs, out_tree = self._record(call, call.arrays, abstract=False)
+        recording, outs, out_tree = self._record(call, call.arrays, abstract=False, budget=_BUDGET)
         try:
             program = self._keep(call, recording, outs, out_tree)
             values = [recording.lower(y)[0] for y in outs]
             if any(type(y) is int and not _fits(y) for y in values):
                 program.failure = _BEYOND
+            compilable = self._programs.get(call.key) is program and not program.failure
+            deferred = compilable and any(type(y) is Deferred for y in values)
+            if not deferred:
+                values = list(map(elements, values))
         finally:
             recording.close()
-        result = tree_unflatten(out_tree, fresh(values, [*call.arrays, *program.constants]))
+        result = None if deferred else tree_unflatten(out_tree, fresh(values, [*call.arrays, *program.constants]))
         del recording, outs, values
         program.seconds["record"] = time.perf_counter() - start
-        program.calls += 1
         program.find_known()
-        if self.compile == "now" and self._programs.get(call.key) is program and not program.failure:
+        if compilable and (deferred or self.compile == "now"):
             program.compile()
+        if deferred:
+            return tree_unflatten(out_tree, program.results(call.arrays))
+        program.calls += 1
         return result
 
     def _recorded_call(self, call: Call) -> Any:
@@ -127,8 +139,8 @@ class _jit(Transformed[P, R]):
 
     def _record_nested(self, call: Call) -> Program:
         """Record inside another recording: with the innermost values where all are there."""
-        values = [_innermost(x) for x in call.arrays]
-        around = next((_outermost(x) for x in call.arrays if isinstance(_innermost(x), ShapedArray)), None)
+        values = [innermost(x) for x in call.arrays]
+        around = next((_outermost(x) for x in call.arrays if isinstance(innermost(x), ShapedArray)), None)
         recording, outs, out_tree = self._record(call, values, abstract=around is not None, around=around)
         try:
             if recording.guards:
@@ -276,12 +288,6 @@ def _outermost(x: Tracer) -> Recording:
     return x.recording
 
 
-def _innermost(x: Any) -> Any:
-    while isinstance(x, Tracer):
-        x = x.value
-    return x
-
-
 def _record(
     owner: Transformed[Any, Any],
     call: Call,
@@ -289,8 +295,9 @@ def _record(
     *,
     abstract: bool,
     around: Recording | None = None,
+    budget: float | None = None,
 ) -> tuple[Recording, list[Any], TreeDef]:
-    recording = Recording(owner.transformation, owner.function, abstract)
+    recording = Recording(owner.transformation, owner.function, abstract, budget=budget)
     if recording.snapshots is None:
         recording.snapshots = {}
     recording.naming = call.path
@@ -363,7 +370,7 @@ class _make_jaxpr(Transformed[P, Jaxpr]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Jaxpr:
         call = Call(self, args, kwargs)
-        abstract = any(isinstance(_innermost(x), ShapedArray) for x in call.arrays)
+        abstract = any(isinstance(innermost(x), ShapedArray) for x in call.arrays)
         recording, outs, _ = _record(self, call, call.arrays, abstract=abstract)
         try:
             return recording_to_jaxpr(recording, outs)

@@ -16,6 +16,7 @@ from funcgrad.control.linear_solve import linear_solve_p
 from funcgrad.control.reversal import steps_p, steps_transpose_p
 from funcgrad.control.reversal_equations import steps_equations, transpose_equations
 from funcgrad.control.while_loop import while_p, while_transpose_p
+from funcgrad.core.capturing import unrepeated
 from funcgrad.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive
 from funcgrad.primitives import arithmetic, identity, indexing, scattering, structural
@@ -38,7 +39,7 @@ def is_uniform(x: np.ndarray[Any, Any]) -> bool:
     """Whether all elements are the same bits."""
     if x.size == 0 or x.dtype.kind not in "fiub" or x.ndim == 0:
         return False
-    bits = np.ascontiguousarray(x).view(f"u{x.dtype.itemsize}" if x.dtype.itemsize <= 8 else x.dtype)
+    bits = np.ascontiguousarray(unrepeated(x)).view(f"u{x.dtype.itemsize}" if x.dtype.itemsize <= 8 else x.dtype)
     return bool((bits == bits.flat[0]).all())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.control.derived import derived, innermost, only_differentiated, valued
+from funcgrad.control.derived import derived, only_differentiated, valued
 from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.pairs import by_kind, pairs_of
 from funcgrad.control.reversal import steps_p, steps_transpose
@@ -21,6 +21,7 @@ from funcgrad.control.while_loop import batched_loop, count_steps, run_while, wh
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, Var
 from funcgrad.core.primitive import Primitive, bind
+from funcgrad.core.tracing import concrete
 from funcgrad.primitives.arithmetic import add_p
 
 Params = dict[str, Any]
@@ -76,7 +77,7 @@ def _inline(*args: Any, **params: Any) -> Any:
     if not any(first):
         return bind(checkpointed_while_p, *lowered.values, **params)
     if not lowered.forward_only and all(map(only_differentiated, lowered.values)):
-        length = count_steps(list(map(innermost, lowered.values)), params)
+        length = count_steps(list(map(concrete, lowered.values)), params)
         return bind(steps_p, *args[skipped:], **_steps_params(params, length))
     idle = [None] * sum(lowered.active[:skipped])  # cond's consts have no influence on derivatives
 

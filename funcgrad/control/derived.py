@@ -179,10 +179,3 @@ def only_differentiated(x: Any) -> bool:
             return False
         x = x.value
     return type(x) is not ShapedArray
-
-
-def innermost(x: Any) -> Any:
-    """The plain value behind a tracer, at any depth."""
-    while type(x) is Tracer:
-        x = x.value
-    return x

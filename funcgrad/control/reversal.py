@@ -33,7 +33,7 @@ from funcgrad.control.reversal_operands import (
     strong_operands,
 )
 from funcgrad.control.reversal_rows import batched_steps, placed
-from funcgrad.control.running import prepared
+from funcgrad.control.running import prepared, rounds_effort
 from funcgrad.control.scan import check_linear
 from funcgrad.control.splitting import Split, grouped, split_body, spread
 from funcgrad.core.avals import ShapedArray, get_aval
@@ -383,6 +383,7 @@ steps_p = Primitive(
     batch=_steps_batch,
     inline=_steps_inline,
     vjp=_steps_vjp,
+    effort=rounds_effort,
     is_linear=lambda active: True,  # its body is looked at when it is transposed
     multiple_results=True,
 )
@@ -394,6 +395,7 @@ steps_transpose_p = Primitive(
     batch=_transpose_batch,
     inline=_transpose_inline,
     vjp=_transpose_vjp,
+    effort=rounds_effort,
     is_linear=lambda active: True,
     multiple_results=True,
 )

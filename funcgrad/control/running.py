@@ -80,6 +80,12 @@ def _prepare(jaxpr: Jaxpr) -> Runner:
     return runner
 
 
+def rounds_effort(params: dict[str, Any]) -> float:
+    """The effort of a loop that goes through its body `length` times; once, where that is not known."""
+    length, body = params["length"], params["jaxpr"].effort
+    return body if length is None else length * body
+
+
 def _note(error: Exception, code: CodeType, places: Sequence[Place | None]) -> None:
     """Add the user's line to an error, by the line of the function that raised it."""
     traceback = error.__traceback__

@@ -16,7 +16,7 @@ import numpy as np
 from funcgrad.control.derived import Closed, active_carry, active_outputs, closed, derived, picked, settled, valued
 from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.pairs import scan_pairs
-from funcgrad.control.running import prepared
+from funcgrad.control.running import prepared, rounds_effort
 from funcgrad.control.splitting import Split, grouped, split_body, spread, transposed_body
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
@@ -329,6 +329,7 @@ scan_p = Primitive(
     batch=_scan_batch,
     inline=_scan_inline,
     vjp=_scan_vjp,
+    effort=rounds_effort,
     is_linear=lambda active: True,  # its body is looked at when it is transposed
     multiple_results=True,
 )

@@ -23,7 +23,6 @@ from funcgrad.control.derived import (
     active_carry,
     closed,
     derived,
-    innermost,
     only_differentiated,
     picked,
     settled,
@@ -37,7 +36,7 @@ from funcgrad.control.splitting import Split, grouped, split_body, spread, trans
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.jaxpr import Jaxpr
 from funcgrad.core.primitive import Primitive, bind
-from funcgrad.core.tracing import Tracer
+from funcgrad.core.tracing import Tracer, concrete
 from funcgrad.primitives.extrema import reduce_any
 from funcgrad.primitives.masking import select
 from funcgrad.primitives.structural import reshape
@@ -124,7 +123,7 @@ def _while_inline(*args: Any, **params: Any) -> Any:
 def _as_scan(args: Sequence[Any], lowered: Lowered, first: tuple[bool, ...], params: Params) -> Any:
     """A loop with values: it runs, and what is differentiated is a scan of so many steps."""
     if any(type(x) is Tracer for x in lowered.values):
-        steps = count_steps(list(map(innermost, lowered.values)), params)
+        steps = count_steps(list(map(concrete, lowered.values)), params)
         xs = by_kind(args, params)
         body, num_consts = params["body_jaxpr"], params["num_body_consts"]
         return bind(

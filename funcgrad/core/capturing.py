@@ -8,7 +8,7 @@ finds every array that has been overwritten as a whole, and of those changed in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,8 @@ from funcgrad.core.source import Place, read_source
 # Up to this many elements a copy costs less than half of any operation.
 SMALL = 2048
 _SAMPLES = 64
+# Elements that are compared at a time.
+_PORTION = 2**17
 
 
 class Sample(NamedTuple):
@@ -36,7 +38,30 @@ def sample(x: np.ndarray[Any, Any], place: Place | None) -> Sample:
 
 def same_elements(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:
     """Whether two arrays of one dtype are of one shape and, byte for byte, of the same elements."""
-    return x.shape == y.shape and x.tobytes() == y.tobytes()
+    if x.shape != y.shape:
+        return False
+    few, fewer = unrepeated(x), unrepeated(y)
+    if few.shape == fewer.shape:
+        x, y = few, fewer
+    return all(part.tobytes() == other.tobytes() for part, other in zip(_portions(x), _portions(y), strict=True))
+
+
+def unrepeated(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The part of an array that lies in memory once: without the copies along axes that it is broadcast to."""
+    return x[tuple([slice(0, 1) if stride == 0 else slice(None) for stride in x.strides])] if 0 in x.strides else x
+
+
+def copied(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array as it is now; what is repeated in memory of many elements is copied once."""
+    return np.broadcast_to(unrepeated(x).copy("K"), x.shape) if x.size > SMALL and 0 in x.strides else x.copy("K")
+
+
+def _portions(x: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
+    """An array in parts along its first axis, of which copies take little memory."""
+    if x.ndim == 0 or x.size <= _PORTION:
+        return iter([x])
+    rows = max(1, _PORTION * len(x) // x.size)
+    return (x[start : start + rows] for start in range(0, len(x), rows))
 
 
 def some_elements(x: np.ndarray[Any, Any], count: int) -> bytes:

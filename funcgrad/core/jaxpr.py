@@ -16,6 +16,9 @@ from funcgrad.core.primitive import Primitive
 from funcgrad.core.source import Place, Source, read_source
 from funcgrad.core.tracing import Recording, Tracer
 
+# NumPy takes about as long for a call as for filling so many bytes.
+_CALL = 2048
+
 
 class Var:
     """A variable: an identity with a type."""
@@ -112,6 +115,11 @@ class Jaxpr:
         """The outputs' types."""
         return [v.aval for v in self.outputs]
 
+    @property
+    def effort(self) -> float:
+        """Bytes of all values that it goes through; NumPy's call for each counts as some thousand."""
+        return sum([_effort(eqn) for eqn in self.equations])
+
     def pretty_print(self, *, source_info: bool = False) -> str:
         """The jaxpr as text; with `source_info` each equation with the user's line that asked for it."""
         return jaxpr_text(self, sources=source_info)
@@ -121,6 +129,12 @@ class Jaxpr:
 
     def _repr_html_(self) -> str:
         return jaxpr_html(self)
+
+
+def _effort(eqn: Equation) -> float:
+    if eqn.primitive.effort is not None:
+        return eqn.primitive.effort(eqn.params)
+    return _CALL + sum([v.aval.size * v.aval.dtype.itemsize for v in eqn.outputs])
 
 
 def _last_uses(jaxpr: Jaxpr) -> list[list[Var]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from funcgrad.core.avals import get_aval
+from funcgrad.core.deferring import elements
 from funcgrad.core.tracing import CONSTANTS, Recording, Tracer, escaped_error, held, shielded
 
 
@@ -35,6 +36,7 @@ class Primitive:
         derivatives: Of an elementwise one, for each operand the map `(t, y, *xs, **params) -> t * dy/dx_i`; None is
             zero.
         structural: Whether it only moves, repeats and sums elements: linear, its coefficients 0 and 1.
+        effort: `(params) -> bytes` of the values that it goes through, where its results do not tell.
     """
 
     __slots__ = (
@@ -43,6 +45,7 @@ class Primitive:
         "batch",
         "derivatives",
         "differentiable",
+        "effort",
         "implementation",
         "inline",
         "is_linear",
@@ -68,6 +71,7 @@ class Primitive:
         inline: Callable[..., Any] | None = None,
         derivatives: Sequence[Callable[..., Any] | None] | None = None,
         structural: bool = False,
+        effort: Callable[[dict[str, Any]], float] | None = None,
     ) -> None:
         self.name = name
         self.implementation = implementation
@@ -81,6 +85,7 @@ class Primitive:
         self.inline = inline
         self.derivatives = derivatives
         self.structural = structural
+        self.effort = effort
         declared.add(self)
 
     def __repr__(self) -> str:
@@ -135,6 +140,10 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
 
     if recording.abstract:
         y = primitive.abstract(*map(get_aval, xs), **params)
+    elif recording.budget is not None and recording.defers(primitive, params, xs):
+        y = recording.defer(primitive, params, xs, ids)
+        if y is None:
+            y = bind(primitive, *map(elements, xs), **params)
     else:
         y = primitive.implementation(*xs, **params) if recording.plain else bind(primitive, *xs, **params)
         if recording.differentiating and not primitive.differentiable:

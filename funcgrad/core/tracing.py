@@ -19,7 +19,8 @@ import numpy as np
 
 from funcgrad.core.advice import Situation
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.capturing import SMALL, Sample, check_samples, same_elements, sample
+from funcgrad.core.capturing import SMALL, Sample, check_samples, copied, same_elements, sample
+from funcgrad.core.deferring import Deferred, defer, elements
 from funcgrad.core.errors import (
     EscapedTracerError,
     TracedAssignmentError,
@@ -42,12 +43,22 @@ from funcgrad.core.source import (
 )
 
 _levels = itertools.count(1)
+# What `np.geterr` may say while operations are put off: nothing depends on when they are done.
+_UNHEEDED = {"ignore", "warn"}
+# Of operands with so few elements no operation makes much.
+_FEW = 512
 _ndarray = np.ndarray  # looked up on the hot path
 _getframe = sys._getframe
 
 # (primitive, params, xs, ids, y, first_id, place): operands' values and variable numbers (None: a constant),
 # the result (a tuple for a primitive with several) and the number of its first variable.
 RecordedEquation = tuple[Any, dict[str, Any], Sequence[Any], Sequence[int | None], Any, int, Place | None]
+
+
+def _bytes(avals: ShapedArray | Sequence[ShapedArray]) -> int:
+    if isinstance(avals, ShapedArray):
+        return avals.size * avals.dtype.itemsize
+    return sum(map(_bytes, avals))
 
 
 class Asking(Protocol):
@@ -67,6 +78,7 @@ class Recording:
         function: The user's function, for messages.
         abstract: Whether tracers stand for shapes and dtypes only.
         differentiating: Whether only what can carry a derivative needs to be recorded.
+        budget: Bytes that values may take before they are deferred; None where they never are.
 
     Attributes:
         naming: What the user calls an input, given its number. Where it is not set, which costs nothing, the
@@ -77,6 +89,7 @@ class Recording:
 
     __slots__ = (
         "abstract",
+        "budget",
         "differentiating",
         "equations",
         "function",
@@ -99,6 +112,7 @@ class Recording:
         function: Callable[..., Any] | None = None,
         abstract: bool = False,
         differentiating: bool = False,
+        budget: float | None = None,
     ) -> None:
         self.level = next(_levels)
         self.transformation = transformation
@@ -119,6 +133,7 @@ class Recording:
         # The user's line, while one of NumPy's functions is at work for it.
         self.place: Place | None = None
         self.size = 0
+        self.budget = budget
 
     def input(self, value: Any) -> Tracer:
         """A tracer for the next input, standing for `value` (an aval, where the recording is abstract)."""
@@ -128,6 +143,11 @@ class Recording:
             value = held(value)
             if type(value) is Tracer:
                 self.enclose()
+        elif type(value) is Deferred:
+            if self.differentiating:
+                value = elements(value)
+            else:
+                self.budget = -1.0
         self.inputs.append(value)
         self.size += 1
         return Tracer(self, self.size - 1, value)
@@ -171,6 +191,8 @@ class Recording:
         if not (self.differentiating or self.abstract):  # a jaxpr is made of types: no traced value is held
             xs = [self.capture(x) if number is None else None for x, number in zip(xs, ids, strict=True)]
             seen = tuple(map(get_aval, y)) if primitive.multiple_results else get_aval(y)
+            if self.budget is not None:
+                self.budget -= _bytes(seen)
         elif None in ids:
             xs = [x if number is not None else self.capture(x) for x, number in zip(xs, ids, strict=True)]
         self.equations.append((primitive, params, xs, ids, seen, first, place))  # type: ignore[union-attr]
@@ -179,6 +201,27 @@ class Recording:
             return tuple([Tracer(self, first + i, value, place) for i, value in enumerate(y)])
         self.size = first + 1
         return Tracer(self, first, y, place)
+
+    def defers(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any]) -> bool:
+        """Whether the budget is spent, or would be by what a primitive goes through or returns."""
+        if self.budget is None:
+            return False
+        if primitive.effort is not None:
+            self.budget -= primitive.effort(params)
+        if self.budget >= 0 and any(getattr(x, "size", 0) > _FEW for x in xs):
+            return _bytes(primitive.abstract(*map(get_aval, xs), **params)) > self.budget
+        return self.budget < 0
+
+    def defer(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None]) -> Any:
+        """The result of a primitive as a deferred value.
+
+        None where it has to be computed now: of values of an outer recording, of Python's numbers, which may grow
+        beyond 64 bits, and where NumPy is to raise an error for a division by zero and the like.
+        """
+        if self.nested or not set(np.geterr().values()) <= _UNHEEDED:
+            return None
+        kept = [self.capture(x) if number is None else x for x, number in zip(xs, ids, strict=True)]
+        return defer(primitive, kept, params, self.place or replay.place or place_above(_getframe(2)))
 
     def capture(self, x: Any) -> Any:
         """A constant operand, safe from what the user's code does to it later if it is a plain array."""
@@ -199,7 +242,7 @@ class Recording:
         assert self.snapshots is not None
         copy, _ = self.snapshots.get(id(x), (None, None))
         if copy is None or not same_elements(copy, x):
-            copy = x.copy("K")
+            copy = copied(x)
             self.snapshots[id(x)] = self.snapshots[id(copy)] = (copy, x)
         return copy
 
@@ -348,7 +391,7 @@ class Tracer:
         if type(value) is ShapedArray:
             raise _missing_value_error(self, use)
         self.recording.guards += (current_place(),)
-        return value._read(use) if type(value) is Tracer else value
+        return value._read(use) if type(value) is Tracer else elements(value)
 
     def __repr__(self) -> str:
         if self.recording is CONSTANTS:
@@ -356,13 +399,14 @@ class Tracer:
         return f"{concrete_text(self.value)} (traced, {self.recording.name})"
 
     def __format__(self, spec: str) -> str:
-        value = self.value
+        value = elements(self.value)
         if type(value) is ShapedArray:
             return repr(self)
         return format(value, spec) if spec else str(value)
 
     def __str__(self) -> str:
-        return repr(self) if type(self.value) is ShapedArray else str(self.value)
+        value = elements(self.value)
+        return repr(self) if type(value) is ShapedArray else str(value)
 
 
 Tracer.__name__ = "traced array"  # in Python's own messages
@@ -435,12 +479,21 @@ def conversion_error(x: Tracer, use: str) -> Exception:
     return kind(x.recording.name, describe(x), use, read_source(place), situation)
 
 
-def has_value(x: Tracer) -> bool:
-    """Whether there are elements behind a tracer, at any depth."""
-    value = x.value
-    while type(value) is Tracer:
-        value = value.value
-    return type(value) is not ShapedArray
+def innermost(x: Any) -> Any:
+    """What is behind a tracer, at any depth: a plain value, a deferred one, or a type alone."""
+    while type(x) is Tracer:
+        x = x.value
+    return x
+
+
+def concrete(x: Any) -> Any:
+    """The plain value behind a tracer, at any depth, computed now if it is deferred; the type where there is none."""
+    return elements(innermost(x))
+
+
+def has_value(x: Any) -> bool:
+    """Whether there are elements behind x, at any depth, perhaps deferred."""
+    return type(innermost(x)) is not ShapedArray
 
 
 def escaped_error(x: Tracer) -> EscapedTracerError:

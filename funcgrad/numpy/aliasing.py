@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from funcgrad.core.avals import ShapedArray
-from funcgrad.core.tracing import CONSTANTS, Tracer, held
+from funcgrad.core.deferring import Deferred, elements
+from funcgrad.core.tracing import CONSTANTS, Tracer, concrete, held, innermost
 from funcgrad.primitives.index import ARRAY, Index
 from funcgrad.primitives.indexing import basic_index
 from funcgrad.primitives.scattering import scatter_set, scatter_set_p
@@ -36,9 +37,11 @@ class Alias:
         write: What the base becomes when this one is assigned a value, if that does not follow from `how`.
         views: The handles that are views of this one.
         written_to: The type of an array that is filled in place (see `buffers.py`); None for others.
+        origin: What the base was when this was made of it, if that does not tell yet whether this is a view: a type or
+            a deferred value.
     """
 
-    __slots__ = ("base", "how", "views", "write", "written_to")
+    __slots__ = ("base", "how", "origin", "views", "write", "written_to")
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Alias:
         self.write = write
         self.views: list[weakref.ref[Tracer]] = []
         self.written_to: ShapedArray | None = None
+        self.origin: ShapedArray | Deferred | None = None
 
     def has_views(self) -> bool:
         """Whether a view of this one is still around."""
@@ -83,7 +87,9 @@ class Alias:
 
     def is_view(self) -> bool:
         """Whether NumPy makes a view here; where there is no value to see it by, of a base in C order."""
-        base = layout_of(self.base)
+        if self.origin is None:
+            return True
+        base = layout_of(self.base) if type(self.origin) is ShapedArray else elements(self.origin)
         return np.may_share_memory(base, self._of_array(base))
 
 
@@ -116,6 +122,8 @@ def attach(y: Any, x: Tracer, how: Make | Index, write: Callable[[Any, Any], Any
     if y is x or y.alias is not None or not _may_share(y, x):
         return y
     y.alias = Alias(x, how, write)
+    if type(innermost(y)) in (ShapedArray, Deferred):
+        y.alias.origin = innermost(x)
     alias = x.alias
     if alias is None:
         alias = x.alias = Alias()
@@ -126,13 +134,15 @@ def attach(y: Any, x: Tracer, how: Make | Index, write: Callable[[Any, Any], Any
 
 
 def _may_share(y: Any, x: Any) -> bool:
-    """Whether y's value is a view of x's; without values, whether it may be."""
-    while type(y) is Tracer:
+    """Whether y's value is a view of x's; without values, and where they are deferred, whether it may be."""
+    x = innermost(x)
+    while type(y.value) is Tracer:
         y = y.value
-    if type(y) is ShapedArray:
+    if type(y.value) is Deferred and type(x) is np.ndarray:
+        y.value = elements(y.value)
+    y = y.value
+    if type(y) in (ShapedArray, Deferred):
         return True
-    while type(x) is Tracer:
-        x = x.value
     if type(y) is not np.ndarray or type(x) is not np.ndarray:
         return False
     base = y.base
@@ -178,7 +188,7 @@ def _forget_write(x: Tracer) -> None:
 
 def _propagate(x: Tracer) -> None:
     done = {id(x)}
-    while (alias := x.alias).base is not None and (_has_value(x) or alias.is_view()):
+    while (alias := x.alias).base is not None and alias.is_view():
         base = alias.base
         _rebind(base, alias.written(base, x))
         _forget_write(base)
@@ -193,24 +203,18 @@ def _refresh(x: Tracer, done: set[int]) -> None:
         if view is None:
             continue
         if id(view) not in done:
-            if not _has_value(view) and not view.alias.is_view():
+            if not view.alias.is_view():
                 continue
             _rebind(view, held(view.alias.make(x)))
         if view.alias.views:
             _refresh(view, done)
 
 
-def _has_value(x: Any) -> bool:
-    while type(x) is Tracer:
-        x = x.value
-    return type(x) is not ShapedArray
-
-
 def is_number(x: Tracer) -> bool:
     """Whether x stands for a NumPy or Python number, which is immutable; without a value an array without axes does."""
-    value: Any = x
-    while type(value) is Tracer:
-        value = value.value
+    if x.shape != ():
+        return False
+    value = concrete(x)
     return value.shape == () if type(value) is ShapedArray else not isinstance(value, np.ndarray)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.avals import get_aval
-from funcgrad.core.tracing import CONSTANTS, Tracer, conversion_error
+from funcgrad.core.tracing import CONSTANTS, Tracer, concrete, conversion_error
 from funcgrad.numpy.aliasing import layout_of
 from funcgrad.numpy.protocol import holds_tracer, implements, method
 from funcgrad.primitives.shaping import stack
@@ -42,13 +42,6 @@ def fresh(x: Any) -> Any:
 def separate(y: Any, x: Any) -> Any:
     """y, or a copy where nothing was to be done and y is x."""
     return fresh(y) if y is x else y
-
-
-def concrete(x: Any) -> Any:
-    """The NumPy value at the bottom of a tracer; its abstract value where there is none."""
-    while type(x) is Tracer:
-        x = x.value
-    return x
 
 
 # Dtypes ------------------------------------------------------------------------------------------------------------

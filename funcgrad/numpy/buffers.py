@@ -49,7 +49,7 @@ def write_alone(x: Tracer, index: Index, shape: tuple[int, ...], v: Any) -> bool
         return False
     if recording.nested or recording.abstract or recording.equations is None:
         return False
-    if sys.getrefcount(x.value) > ALONE or x.value.base is not None:
+    if type(x.value) is not np.ndarray or sys.getrefcount(x.value) > ALONE or x.value.base is not None:
         return False
     number = None
     if type(v) is Tracer:

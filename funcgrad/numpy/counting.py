@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.core.tracing import Tracer
-from funcgrad.numpy.arrays import as_array, concrete
+from funcgrad.core.tracing import Tracer, concrete
+from funcgrad.numpy.arrays import as_array
 from funcgrad.numpy.indexing import mask_values
 from funcgrad.numpy.protocol import implements
 from funcgrad.numpy.reductions import any_true

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from funcgrad.core.avals import ShapedArray
 from funcgrad.core.primitive import bind_unary
-from funcgrad.core.tracing import CONSTANTS, Tracer, held
+from funcgrad.core.tracing import CONSTANTS, Tracer, has_value, held
 from funcgrad.numpy.aliasing import attach
-from funcgrad.numpy.arrays import as_array, concrete
+from funcgrad.numpy.arrays import as_array
 from funcgrad.numpy.buffers import forget_read
 from funcgrad.numpy.joining import stored
 from funcgrad.numpy.protocol import implements, method
@@ -219,11 +218,6 @@ def _is_plain_mask(item: Any) -> bool:
     return isinstance(item, np.ndarray) and item.dtype == np.bool_
 
 
-def has_values(x: Any) -> bool:
-    """Whether x is an array, or stands for one whose elements are known."""
-    return type(concrete(x)) is not ShapedArray
-
-
 # x[index] ------------------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +237,7 @@ def getitem(self: Tracer, index: Any) -> Any:
 
 def read(x: Any, selection: Selection) -> Any:
     """The selected elements; a wrong index is an error now, also where x has no value yet."""
-    if selection.arrays and not has_values(x):
+    if selection.arrays and not has_value(x):
         selection.result_shape()
     return selection.of(x)
 

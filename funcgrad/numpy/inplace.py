@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.core.tracing import CONSTANTS, Tracer, conversion_error, held
+from funcgrad.core.tracing import CONSTANTS, Tracer, concrete, conversion_error, held
 from funcgrad.numpy.aliasing import is_number, update, write_plain
-from funcgrad.numpy.arrays import as_array, concrete
+from funcgrad.numpy.arrays import as_array
 from funcgrad.numpy.buffers import write_alone
 from funcgrad.numpy.indexing import along_axis, basic, positions
 from funcgrad.numpy.protocol import implements, is_weak, method

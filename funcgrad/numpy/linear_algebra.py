@@ -11,7 +11,8 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.errors import UnsupportedFunctionError
-from funcgrad.numpy.arrays import as_array, concrete
+from funcgrad.core.tracing import concrete
+from funcgrad.numpy.arrays import as_array
 from funcgrad.numpy.contractions import stand_in
 from funcgrad.numpy.norms import norm
 from funcgrad.numpy.protocol import implements

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from funcgrad.core.primitive import bind_unary
-from funcgrad.core.tracing import Tracer
-from funcgrad.numpy.arrays import as_array, concrete, put_into
+from funcgrad.core.tracing import Tracer, concrete
+from funcgrad.numpy.arrays import as_array, put_into
 from funcgrad.numpy.protocol import implements, method, ufunc_methods
 from funcgrad.primitives import arithmetic, exponential, extrema, reductions, softmax
 from funcgrad.primitives.masking import select

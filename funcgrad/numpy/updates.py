@@ -9,9 +9,9 @@ import numpy as np
 
 from funcgrad.core.errors import TracedIndexError
 from funcgrad.core.source import caller
-from funcgrad.core.tracing import Tracer, describe, held
+from funcgrad.core.tracing import Tracer, describe, has_value, held
 from funcgrad.numpy.arrays import as_array, converted
-from funcgrad.numpy.indexing import Selection, has_values, read, select
+from funcgrad.numpy.indexing import Selection, read, select
 from funcgrad.numpy.protocol import method
 from funcgrad.primitives import scattering
 from funcgrad.primitives.index import ARRAY, Index
@@ -149,7 +149,7 @@ def _is_unique(selection: Selection) -> bool:
     if all(len(a.shape) == 0 for a in selection.arrays):
         return True
     for a in selection.arrays:
-        if not has_values(a):
+        if not has_value(a):
             raise TracedIndexError(a.recording.name, describe(a), "update", caller())
     places = _places(selection)
     return places.size == np.unique(places).size

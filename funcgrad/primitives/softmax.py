@@ -126,10 +126,16 @@ def logsumexp(x: Any, axes: Shape, keepdims: bool = False) -> Any:
 
 # logaddexp_reduce: the same, summed pair by pair as NumPy's ufunc does -----------------------------------------------
 
+
+def _logaddexp_abstract(x: ShapedArray, axes: Shape, keepdims: bool) -> ShapedArray:
+    dtype = np.logaddexp.resolve_dtypes((x.dtype, x.dtype, None))[-1]
+    return ShapedArray(reduced_shape(x.shape, axes, keepdims), dtype)
+
+
 logaddexp_reduce_p = reduction(
     "logaddexp_reduce",
     implementation=lambda x, axes, keepdims: _logaddexp(x, axes, None, None, keepdims),
-    abstract=lambda x, axes, keepdims: ShapedArray(reduced_shape(x.shape, axes, keepdims), x.dtype),
+    abstract=_logaddexp_abstract,
     partial=lambda t, y, x, axes: t * softmax(x, axes),
 )
 
