@@ -171,7 +171,7 @@ def _logarithmic(axis: Any, text: Any) -> None:
 
 
 def _table(results: Iterable[dict[str, Any]]) -> str:
-    head = ["size", "library", "median", "quartiles", "/ funcgrad", "first call", "second call"]
+    head = ["size", "library", "median", "quartiles", "/ funcgrad", "import", "first call", "second call"]
     head += ["second process", "peak memory", "error"]
     lines = ["<table><tr>" + "".join(f"<th>{title}</th>" for title in head) + "</tr>"]
     for (_, size), group in grouped(list(results)).items():
@@ -191,6 +191,7 @@ def _cells(r: dict[str, Any], ours: float | None) -> list[str]:
         seconds(r["median"]),
         f"{seconds(r['low'])} - {seconds(r['high'])}",
         f"{r['median'] / ours:.2f}" if ours else "",
+        seconds(r["import"]),
         *[*first, ""][:2],
         " ".join(seconds(t) for t in (r.get("second_process") or [])[:2]),
         size_of(r["memory"]["call"]),

@@ -15,7 +15,7 @@ from benchmarks.workload import BY_HAND, GRADBENCH, LIMIT, OURS
 
 SCHEMA = "funcgrad-benchmarks/1"
 RESULT_KEYS = ("workload", "size", "group", "numbers", "library")
-MEASURED_KEYS = ("samples", "median", "low", "high", "minimum", "memory", "first_calls", "error")
+MEASURED_KEYS = ("samples", "median", "low", "high", "minimum", "memory", "import", "first_calls", "error")
 
 
 class DocumentError(ValueError):
@@ -103,9 +103,11 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 def overview(results: Sequence[dict[str, Any]]) -> str:
     """Every workload and size in one line: ours, and the ratios of the best peer, NumPy by hand and the limit to it.
 
-    Then what the first two calls take, and the ratio of JAX's, of the way that takes least.
+    Then what the first two calls take, and the ratios of JAX's to it, without and with the import of the library; each
+    library in the way that takes least.
     """
-    titles = f"{'funcgrad':>10}   {'best peer / funcgrad':<32}{'by hand':>9}{'limit':>9}{'first':>12}{'JAX':>9}"
+    ratios = "".join(f"{title:>9}" for title in ("by hand", "limit"))
+    titles = f"{'funcgrad':>10}   {'best peer / funcgrad':<32}{ratios}{'first':>12}{'JAX':>9}{'import':>9}"
     lines = [f"{'':<38}{titles}"]
     for (workload, size), group in grouped(results).items():
         medians = by_library(group)
@@ -115,17 +117,25 @@ def overview(results: Sequence[dict[str, Any]]) -> str:
         peer = best(medians)
         text = f"{peer[1] / ours:6.2f}  {peer[0]}, {seconds(peer[1])}" if peer else ""
         rest = "".join(f"{medians[name] / ours:9.2f}" if name in medians else " " * 9 for name in (BY_HAND, LIMIT))
-        first = first_calls(r for r in group if r["library"] == OURS)
-        jax = first_calls(r for r in group if package_of(r["library"]) == "jax")
-        rest += f"{seconds(first):>12}" + (f"{jax / first:9.2f}" if jax else "")
+        first, start = first_calls(group, OURS)
+        jax_first, jax_start = first_calls(group, "jax")
+        rest += f"{seconds(first):>12}" + (f"{jax_first / first:9.2f}{jax_start / start:9.2f}" if jax_first else "")
         lines.append(f"{workload:<14}{size:<24}{seconds(ours):>10}   {text:<32}{rest}")
     lines += [""] + [f"{label}: {text}" for label, text in means(results).items()]
     return "\n".join(lines)
 
 
-def first_calls(results: Iterable[dict[str, Any]]) -> float:
-    """Seconds of the first two calls, of the way that takes least; 0 if none was measured."""
-    return min((sum(r["first_calls"][:2]) for r in results if "median" in r), default=0.0)
+def first_calls(results: Iterable[dict[str, Any]], package: str) -> tuple[float, float]:
+    """Seconds of the first two calls of a package, without and with its import, of the way that takes least.
+
+    Zeros if none was measured.
+    """
+    found = [(sum(r["first_calls"][:2]), r["import"]) for r in results if _is_measured(r, package)]
+    return min((first, first + importing) for first, importing in found) if found else (0.0, 0.0)
+
+
+def _is_measured(result: dict[str, Any], package: str) -> bool:
+    return "median" in result and package_of(result["library"]) == package
 
 
 def means(results: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -112,12 +112,14 @@ def repetitions(call: Call, budget: float) -> int:
 
 def serve(answers: TextIO, options: argparse.Namespace) -> None:
     """Prepare, report, and obey commands until there are no more."""
+    start = time.perf_counter()
     libraries.prepare(options.library, options.threads)
+    imported = time.perf_counter() - start
     workload = load(options.workload)
     size = next(size for size in workload.sizes if size.name == options.size)
     call, report = prepare(workload, size, options.library)
     count = 0
-    print(json.dumps({"ok": True, **report}), file=answers, flush=True)
+    print(json.dumps({"ok": True, "import": imported, **report}), file=answers, flush=True)
     for line in sys.stdin:
         command = line.strip()
         if command == "measure":

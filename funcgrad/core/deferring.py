@@ -73,14 +73,25 @@ def defer(primitive: Any, xs: Sequence[Any], params: dict[str, Any], place: Plac
         place: The user's line, for errors.
 
     Returns:
-        None for what comes of Python's numbers alone: they may grow beyond the 64 bits of their type.
+        None for what comes of Python's numbers alone, which may grow beyond the 64 bits of their type, and for what is
+        an error.
     """
     work = _Work(primitive, xs, params, place)
-    avals = primitive.abstract(*map(get_aval, xs), **params)
+    avals = result_types(primitive, xs, params)
+    if avals is None:
+        return None
     results = [Deferred(work, k, aval) for k, aval in enumerate(avals if primitive.multiple_results else (avals,))]
     if any(y.aval.weak_type for y in results):
         return None
     return tuple(results) if primitive.multiple_results else results[0]
+
+
+def result_types(primitive: Any, xs: Sequence[Any], params: dict[str, Any]) -> Any:
+    """The type of what a primitive gives, a tuple for one with several results; None where NumPy has an error."""
+    try:
+        return primitive.abstract(*map(get_aval, xs), **params)
+    except Exception:
+        return None
 
 
 def elements(x: Any) -> Any:

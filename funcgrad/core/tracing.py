@@ -20,7 +20,7 @@ import numpy as np
 from funcgrad.core.advice import Situation
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.capturing import SMALL, Sample, check_samples, copied, same_elements, sample
-from funcgrad.core.deferring import Deferred, defer, elements
+from funcgrad.core.deferring import Deferred, defer, elements, result_types
 from funcgrad.core.errors import (
     EscapedTracerError,
     TracedAssignmentError,
@@ -209,14 +209,14 @@ class Recording:
         if primitive.effort is not None:
             self.budget -= primitive.effort(params)
         if self.budget >= 0 and any(getattr(x, "size", 0) > _FEW for x in xs):
-            return _bytes(primitive.abstract(*map(get_aval, xs), **params)) > self.budget
+            return _bytes(result_types(primitive, xs, params) or ()) > self.budget
         return self.budget < 0
 
     def defer(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None]) -> Any:
         """The result of a primitive as a deferred value.
 
         None where it has to be computed now: of values of an outer recording, of Python's numbers, which may grow
-        beyond 64 bits, and where NumPy is to raise an error for a division by zero and the like.
+        beyond 64 bits, and where NumPy has an error for it or is to raise one for a division by zero and the like.
         """
         if self.nested or not set(np.geterr().values()) <= _UNHEEDED:
             return None

@@ -21,6 +21,7 @@ def result(library: str, median: float, **changes: Any) -> dict[str, Any]:
         "high": median * 1.02,
         "minimum": median * 0.97,
         "memory": {"first_calls": 2**20, "call": 4096},
+        "import": 0.2,
         "first_calls": [0.001, 0.1, 0.0001],
         "error": 1e-16,
         **changes,

@@ -23,7 +23,7 @@ def test_validate_without_a_part_names_it(key):
         report.validate(whole)
 
 
-@pytest.mark.parametrize("key", ["library", "samples", "memory", "first_calls"])
+@pytest.mark.parametrize("key", ["library", "samples", "memory", "import", "first_calls"])
 def test_validate_result_without_a_part_names_it(key):
     incomplete = result("funcgrad", 1e-5)
     del incomplete[key]
@@ -55,6 +55,17 @@ def test_overview_shows_ratios_to_ours_and_their_mean():
     assert "4.00  jax" in text
     assert "0.50" in text
     assert "calls under 1 ms: 4.00 (1)" in text
+
+
+def test_first_calls_are_those_of_the_way_that_takes_least():
+    slow = result("funcgrad", 1e-5) | {"first_calls": [1.0, 2.0, 0.1], "import": 0.5}
+    quick = result("funcgrad:scan", 2e-5) | {"first_calls": [0.5, 0.25, 0.1], "import": 0.5}
+    others = [result("jax", 1e-5) | {"first_calls": [1.5, 0.0, 0.0], "import": 1.0}, failed("jax:loop")]
+    found = [slow, quick, *others]
+    assert report.first_calls(found, "funcgrad") == (0.75, 1.25)
+    assert report.first_calls(found, "jax") == (1.5, 2.5)
+    assert report.first_calls(found, "torch") == (0.0, 0.0)
+    assert report.overview(found).splitlines()[1].endswith("750 ms     2.00     2.00")
 
 
 def test_table_shows_why_a_library_was_not_measured():
