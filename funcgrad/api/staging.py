@@ -321,10 +321,12 @@ def jit(
 ) -> Callable[P, R]:
     """A function that is recorded once per signature, compiled, and from then on runs as one native function.
 
-    The first call records with the values at hand and returns NumPy's own result; the second compiles. A signature
-    is made of the arguments' trees, shapes, dtypes and weak types, and of the static arguments' values. A function
-    that reads values in Python (`if x > 0`), draws random numbers or looks at a clock still gives right answers: it is
-    recorded anew at each call, with one warning.
+    The first call records with the values at hand and returns NumPy's own result; the second compiles. Once values have
+    filled 32 MB, and before loops of many rounds, the first call computes only what Python looks at, and compiled code
+    gives its result; of what is put off NumPy warns of nothing, and its errors come at the end. A signature is made of
+    the arguments' trees, shapes, dtypes and weak types, and of the static arguments' values. A function that reads
+    values in Python (`if x > 0`), draws random numbers or looks at a clock still gives right answers: it is recorded
+    anew at each call, with one warning.
 
     What the function uses besides its arguments is seen when it changes: variables, attributes of objects, classes and
     modules, elements of containers, which lead to a new recording, and elements of arrays. Arrays that are operands are
