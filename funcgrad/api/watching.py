@@ -17,7 +17,7 @@ from funcgrad.api.expressions import Expression
 from funcgrad.api.reading import reads_elements
 from funcgrad.api.signatures import Call
 from funcgrad.api.surroundings import Part, Surroundings
-from funcgrad.core.capturing import SMALL
+from funcgrad.core.capturing import SMALL, same_elements
 from funcgrad.core.jaxpr import Jaxpr, Literal
 
 
@@ -97,8 +97,4 @@ def _same_elements(part: Part) -> bool:
 
 def _same_bits(x: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> bool:
     """Whether two arrays are equal bit by bit, NaN and signed zeros included."""
-    if x.shape != known.shape or x.dtype != known.dtype:
-        return False
-    unit = np.dtype(f"u{x.itemsize}" if x.itemsize in (1, 2, 4, 8) else "u1")
-    flat, known_flat = (np.ascontiguousarray(y).reshape(-1).view(unit) for y in (x, known))
-    return bool((flat == known_flat).all())
+    return x.dtype == known.dtype and same_elements(x, known)

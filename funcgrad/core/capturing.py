@@ -43,7 +43,15 @@ def same_elements(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:
     few, fewer = unrepeated(x), unrepeated(y)
     if few.shape == fewer.shape:
         x, y = few, fewer
-    return all(part.tobytes() == other.tobytes() for part, other in zip(_portions(x), _portions(y), strict=True))
+    return all(map(_same_bits, _portions(x), _portions(y)))
+
+
+def _same_bits(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:
+    if x.size <= SMALL or x.itemsize not in (1, 2, 4, 8) or x.dtype.hasobject:
+        return x.tobytes() == y.tobytes()
+    unit = np.dtype(f"u{x.itemsize}")
+    flat, other = (np.ascontiguousarray(z).reshape(-1).view(unit) for z in (x, y))
+    return bool((flat == other).all())
 
 
 def unrepeated(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
