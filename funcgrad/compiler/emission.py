@@ -6,15 +6,18 @@ Small nests are written out where they stand; of the large ones some share a fun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
 from funcgrad.compiler import native, runtime
+from funcgrad.compiler.indices import Affine
 from funcgrad.compiler.loops import Branch, Buffer, Call, Check, Frames, Loop, Nest, Step
 from funcgrad.compiler.nests import NestEmitter
 from funcgrad.compiler.python_step import PythonStep
 from funcgrad.compiler.scope import Scope
+from funcgrad.compiler.sharing import Shape, repeated
 from funcgrad.compiler.stacks import Stack
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Module, Value, constant_text
 
@@ -49,11 +52,15 @@ class ProgramEmitter:
         self.globals: dict[Buffer, str] = {}
         self.number = 0
         self.python_steps: list[PythonStep] = []
+        self.repeated: dict[Nest, Shape] = {}
+        # Functions of repeated nests, by what these have in common and the loops around them.
+        self.shared: dict[Hashable, str] = {}
         self.stacks: dict[Frames, Stack] = {}
 
     def program(self, steps: Sequence[Step], name: str = "program") -> None:
         """Add `i32 name(ptr inputs, ptr outputs, ptr workspace)`: 0, or not 0 where NumPy has to say what is wrong."""
         scope = Scope(self.module, self.globals)
+        self.repeated = repeated(steps)
         self.steps(steps, scope)
         head, end, b = f"define i32 @{name}({PARAMETERS})", "ret i32 0", scope.builder
         for label, status in _STATUSES.items():
@@ -91,24 +98,55 @@ class ProgramEmitter:
         self.nests(waiting, scope)
 
     def nests(self, nests: Sequence[Nest], scope: Scope) -> None:
-        """Emit nests as functions, some to each, and the calls of them."""
-        for start in range(0, len(nests), _NESTS):
-            self.number += 1
-            symbol = f"nests{self.number}"
-            outer = {axis: Value(None, f"%t{-1 - axis}", I64, 1) for axis in scope.outer}  # type: ignore[arg-type]
-            inner = Scope(self.module, self.globals, outer)
-            inner.frames = {frames: f"%frame{k}" for k, frames in enumerate(scope.frames)}
-            for value in outer.values():
-                value.builder = inner.builder
-            for nest in nests[start : start + _NESTS]:
-                NestEmitter(inner, nest, self.vector_bits).emit()
-            parameters = "".join([f", i64 {value.text}" for value in outer.values()])
-            parameters += "".join([f", ptr {frame}" for frame in inner.frames.values()])
-            arguments = "".join([f", i64 {value.text}" for value in scope.outer.values()])
-            arguments += "".join([f", ptr {frame}" for frame in scope.frames.values()])
-            head = f"define internal void @{symbol}({PARAMETERS}{parameters})"
-            self.module.functions[symbol] = inner.text(head, "#1", "ret void")
-            scope.builder.do(f"call void @{symbol}({ARGUMENTS}{arguments})")
+        """Emit nests as functions, and the calls of them: some to each, but repeated ones once for all."""
+        for is_repeated, group in itertools.groupby(nests, lambda nest: nest in self.repeated):
+            if is_repeated:
+                for nest in group:
+                    self.repeated_nest(self.repeated[nest], scope)
+                continue
+            together = list(group)
+            for start in range(0, len(together), _NESTS):
+                symbol = self._function(together[start : start + _NESTS], PARAMETERS, scope)
+                self._call(symbol, ARGUMENTS, scope)
+
+    def repeated_nest(self, shape: Shape, scope: Scope) -> None:
+        """Emit the call of a function of pointers, and the function where the nest is the first of its shape."""
+        key = (shape.key, *scope.outer, len(scope.frames))
+        if key not in self.shared:
+            nest, pointers = shape.of_pointers()
+            parameters = "".join(f"ptr {name}, " for name in pointers.values()) + "i64 %shift"
+            self.shared[key] = self._function([nest], parameters, scope, pointers)
+        arguments = "".join(f"ptr {scope.element_pointer(buffer, Affine(k))}, " for buffer, k in shape.places)
+        shift = 0 if shape.nest.window is None else shape.nest.window.shift
+        self._call(self.shared[key], f"{arguments}i64 {shift}", scope)
+
+    def _function(
+        self, nests: Sequence[Nest], parameters: str, scope: Scope, pointers: Mapping[Buffer, str] | None = None
+    ) -> str:
+        """Emit a function of nests, to be called where a scope is; its symbol.
+
+        Args:
+            pointers: Those that are parameters, beside a shift of windows.
+        """
+        self.number += 1
+        symbol = f"nests{self.number}"
+        outer = {axis: Value(None, f"%t{-1 - axis}", I64, 1) for axis in scope.outer}  # type: ignore[arg-type]
+        inner = Scope(self.module, self.globals, outer, pointers)
+        inner.frames = {frames: f"%frame{k}" for k, frames in enumerate(scope.frames)}
+        for value in outer.values():
+            value.builder = inner.builder
+        for nest in nests:
+            NestEmitter(inner, nest, self.vector_bits).emit()
+        parameters += "".join([f", i64 {value.text}" for value in outer.values()])
+        parameters += "".join([f", ptr {frame}" for frame in inner.frames.values()])
+        head = f"define internal void @{symbol}({parameters})"
+        self.module.functions[symbol] = inner.text(head, "#1", "ret void")
+        return symbol
+
+    def _call(self, symbol: str, arguments: str, scope: Scope) -> None:
+        arguments += "".join([f", i64 {value.text}" for value in scope.outer.values()])
+        arguments += "".join([f", ptr {frame}" for frame in scope.frames.values()])
+        scope.builder.do(f"call void @{symbol}({arguments})")
 
     def loop(self, step: Loop, scope: Scope) -> None:
         """Emit a loop in place; long ones ask now and then whether Ctrl-C was pressed."""

@@ -143,7 +143,8 @@ class NestEmitter(Elements):
     def _part(self, window: Window) -> None:
         """The part of the nest that this round of the loop around does; nothing is computed where that is none."""
         b, extent = self.builder, self.nest.extents[window.axis]
-        first = self.scope.outer[window.loop] * window.block + window.shift
+        shift = window.shift if self.scope.shift is None else self.scope.shift
+        first = self.scope.outer[window.loop] * window.block + shift
         last = first + window.block
         low = select(first < 0, b.constant(0, I64), first)
         high = select(last > extent, b.constant(extent, I64), last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from funcgrad.compiler.indices import Affine
 from funcgrad.compiler.loops import Buffer, Frames
 from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Builder, Module, Value
@@ -16,17 +18,28 @@ class Scope:
         outer: Values of the counters of loops around, by axis (negative numbers).
         frames: Pointers to the frames of loops around.
         parameters: The names of counters that do not change in the function.
+        shift: The shift of windows, if it is a parameter.
+
+    Args:
+        pointers: Pointers that are parameters; then the shift of windows is one, too.
     """
 
-    def __init__(self, module: Module, globals_: dict[Buffer, str], outer: dict[int, Value] | None = None) -> None:
+    def __init__(
+        self,
+        module: Module,
+        globals_: dict[Buffer, str],
+        outer: dict[int, Value] | None = None,
+        pointers: Mapping[Buffer, str] | None = None,
+    ) -> None:
         self.module = module
         self.builder = Builder(module)
         self.outer = outer or {}
         self.frames: dict[Frames, str] = {}
         self.parameters = frozenset(value.text for value in self.outer.values())
+        self.shift = None if pointers is None else Value(self.builder, "%shift", I64, 1)
         self.prologue: list[str] = []
         self._multiples: dict[tuple[str, int], Value] = {}
-        self._pointers: dict[Buffer, str] = {}
+        self._pointers = dict(pointers or {})
         self._globals = globals_
 
     def pointer(self, buffer: Buffer) -> str:
