@@ -131,7 +131,7 @@ class _Blocking:
         group: Group | None = None
         for step in self._pieces:
             group = self._put(step, group)
-        self._parts.extend([] if group is None else group.behind)
+        self._parts.extend([] if group is None else group.behind.taken())
         if not any(type(part) is Group and part.pays() for part in self._parts):
             return list(self._steps)
         self._parts = [self._computing(part) if type(part) is Group and part.pays() else part for part in self._parts]
@@ -148,7 +148,7 @@ class _Blocking:
     def _put(self, step: Step, group: Group | None) -> Group | None:
         """Put a step into the group, before it, or behind it; returns the group that is open then."""
         if group is not None:
-            if not _clashes(step, group.behind):
+            if not group.behind.clashes(step):
                 if _can_be_parted(step) and belongs(step, group) and group.take(step):
                     return group
                 if type(step) in (Nest, Check) and _is_independent(step, group):
@@ -157,8 +157,7 @@ class _Blocking:
             if type(step) is Nest and not _is_large([step], _LITTLE):
                 group.behind.append(step)
                 return group
-            self._parts.extend(group.behind)
-            group.behind.clear()
+            self._parts.extend(group.behind.taken())
         fresh = Group()
         if _can_be_parted(step) and fresh.take(step):
             self._parts.append(fresh)
@@ -278,12 +277,6 @@ def _can_be_parted(step: Step) -> TypeGuard[Nest | Call]:
     if type(step) is Nest:
         return not step.ordered and not step.sequential and step.points > 0
     return type(step) is Call and bool(step.divisions)
-
-
-def _clashes(step: Step, others: Sequence[Step]) -> bool:
-    """Whether a step cannot come before others that it is behind."""
-    reads, writes = set(step.reads()), set(step.writes())
-    return any(reads & set(x.writes()) or writes & {*x.reads(), *x.writes()} for x in others)
 
 
 def _is_independent(step: Step, group: Group) -> bool:

@@ -96,6 +96,33 @@ class Found(NamedTuple):
         return sum(b.nbytes for b, layout in self.layouts.items() if layout is not None)
 
 
+class Behind:
+    """The steps that come after a group, while it goes on."""
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+        self._read: set[Buffer] = set()
+        self._written: set[Buffer] = set()
+
+    def append(self, step: Step) -> None:
+        """Add a step behind the others."""
+        self._steps.append(step)
+        self._read.update(step.reads())
+        self._written.update(step.writes())
+
+    def clashes(self, step: Step) -> bool:
+        """Whether a step cannot come before these."""
+        written = set(step.writes())
+        return not written.isdisjoint(self._read) or not self._written.isdisjoint({*step.reads(), *written})
+
+    def taken(self) -> list[Step]:
+        """The steps, which are behind it no longer."""
+        steps, self._steps = self._steps, []
+        self._read.clear()
+        self._written.clear()
+        return steps
+
+
 class Group:
     """Steps that take turns."""
 
@@ -105,7 +132,7 @@ class Group:
         self.uses: dict[Buffer, list[Use]] = {}
         self.written: set[Buffer] = set()
         self.users: dict[Buffer, list[Nest | Call]] = {}
-        self.behind: list[Step] = []  # what comes after it, while the group goes on
+        self.behind = Behind()
         self.in_step: int | None = None  # how far all block counters count, if there are no shifts
         self.single = False  # whether a block is one value
         self.least = 1  # how many values must be in a block

@@ -7,6 +7,7 @@ point by point; LLVM then keeps the small arrays between them in registers.
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -66,8 +67,7 @@ def plan_workspace(steps: Sequence[Step]) -> int:
             offset = max(offset, end)
         for member in groups[buffer]:
             member.number = offset
-        placed.append((offset, offset + space, buffer))
-        placed.sort(key=lambda item: item[0])
+        bisect.insort(placed, (offset, offset + space, buffer), key=lambda item: item[0])
         size = max(size, offset + space)
     return size
 
