@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import inspect
 import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -58,7 +59,7 @@ class Told:
         return self.text.partition("\n  fix    ")[2]
 
 
-@contextmanager
+@contextlib.contextmanager
 def message(error: type[Exception], base: type[Exception], *parts: str) -> Iterator[Told]:
     """Check the message that comes out: class, length, and that it names the line marked `<-- here` (or `<-- made`)."""
     told = Told()
@@ -938,6 +939,28 @@ def test_scipy_function_of_traced_values(f: Any) -> None:
     assert f"test_messages.py:{f.__code__.co_firstlineno}, in <lambda>" in told
     assert "funcgrad.stop_gradient(x) of every traced value that goes into it" in told.fix
     assert fg.grad(lambda x: x[0] * f(fg.stop_gradient(x)))(X)[0] == f(X)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_error_that_scipy_goes_on_after_is_found_where_a_garbage_collection_drops_it() -> None:
+    def distance(t: Any, x: Any) -> Any:
+        gc.collect()
+        return t * x[0] - 1.0
+
+    f = lambda x: scipy.optimize.brentq(distance, 0.0, 3.0, (x,))
+    with message(TracedConversionError, TypeError, "grad(<lambda>) met scipy.", "NumPy's functions in place of"):
+        fg.grad(f)(X)
+    with pytest.raises(ValueError, match="must have different signs"):
+        fg.grad(lambda x: scipy.optimize.brentq(lambda t: t + 1.0, 0.0, 3.0) * x[0])(X)
+    with pytest.raises(ValueError, match="must have different signs"):
+        fg.grad(lambda x: _after_an_error(f, x))(X)
+
+
+def _after_an_error(f: Any, x: Any) -> Any:
+    """What SciPy raises of its own account after an error that the user has seen to."""
+    with contextlib.suppress(TypeError):
+        scipy.integrate.quad(lambda t: t * x[0], 0.0, 1.0)
+    return scipy.optimize.brentq(lambda t: t + 1.0, 0.0, 3.0) * x[0]
 
 
 # Axes of vmap --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ Every class also derives from the builtin that a NumPy user would expect to catc
 
 from __future__ import annotations
 
+import threading
+
 from funcgrad.core.advice import Situation, branch_fix, callee, conversion_fix, index_fix
 from funcgrad.core.source import Source, caller, internal_files
 
@@ -27,13 +29,10 @@ def revealed(error: Exception) -> Exception:
 
     NumPy says "setting an array element with a sequence" of `plain_array[0] = traced`, SciPy "must return a scalar".
     """
-    cause = error.__cause__
+    cause = error.__cause__ or unheeded.taken()
     if not isinstance(cause, FuncgradError):
         return error
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    by_library = traceback is not None and internal_files[traceback.tb_frame.f_code.co_filename]
+    by_library = _files(error)[-1:] == [True]
     if not by_library and not isinstance(error, SystemError) and str(error) != _ELEMENT:
         return error  # the user's own
     cause.__suppress_context__ = True
@@ -41,6 +40,33 @@ def revealed(error: Exception) -> Exception:
 
 
 _ELEMENT = "setting an array element with a sequence."
+
+
+def _files(error: Exception) -> list[bool]:
+    """Of each frame that an error has come through, whether it is funcgrad's, NumPy's, SciPy's or Python's."""
+    found, traceback = [], error.__traceback__
+    while traceback is not None:
+        found.append(internal_files[traceback.tb_frame.f_code.co_filename])
+        traceback = traceback.tb_next
+    return found
+
+
+class _Unheeded(threading.local):
+    """The last error that SciPy's C code was given in this thread, while the recording is open.
+
+    It may go on as if there was none, and raise an error of its own in the end: then a garbage collection that comes
+    in between drops the first one for good.
+    """
+
+    error: Exception | None = None
+
+    def taken(self) -> Exception | None:
+        """That error, if it has reached none of the user's lines."""
+        error, self.error = self.error, None
+        return error if error is not None and all(_files(error)) else None
+
+
+unheeded = _Unheeded()
 
 
 class TracedBranchError(FuncgradError, TypeError):

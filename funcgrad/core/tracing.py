@@ -27,6 +27,7 @@ from funcgrad.core.errors import (
     TracedBranchError,
     TracedConversionError,
     TracedIndexError,
+    unheeded,
 )
 from funcgrad.core.naming import name_of, parameter_name
 from funcgrad.core.source import (
@@ -271,6 +272,7 @@ class Recording:
     def close(self) -> None:
         """Drop all equations: tracers that are still around have escaped."""
         self.equations, self.plain = None, False
+        unheeded.error = None
 
     @property
     def name(self) -> str:
@@ -476,7 +478,10 @@ def conversion_error(x: Tracer, use: str) -> Exception:
     situation = Situation(
         x.recording.abstract, x.recording.differentiating and has_value(x), x.dtype.kind in "iub", within_scipy()
     )
-    return kind(x.recording.name, describe(x), use, read_source(place), situation)
+    error = kind(x.recording.name, describe(x), use, read_source(place), situation)
+    if within_scipy():
+        unheeded.error = error
+    return error
 
 
 def innermost(x: Any) -> Any:
