@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F64, I64, U64, Value, copysign, fabs, fma, select
+from funcgrad.kernels.assembly import F64, I64, Value, copysign, fabs, fma, select
 from funcgrad.kernels.definitions import kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import (
     INF,
@@ -17,7 +17,7 @@ from funcgrad.kernels.math.arithmetic import (
 )
 from funcgrad.kernels.math.cancellation import above_one, binary, natural
 from funcgrad.kernels.math.exponential import clamped_below, exp_of_double, falling_exp, lowered
-from funcgrad.kernels.math.registers import entry, exponent_and_mantissa, has_tables
+from funcgrad.kernels.math.registers import ENTRIES, entry, exponent_and_mantissa, has_tables
 
 LN2 = 0.6931471805599453
 LN2_REST = 2.3190468138462996e-17
@@ -61,7 +61,7 @@ LOG_F32 = (
 
 
 # (log2(1 + f) - f log2(e)) / f^2 and (log10(1 + f) - f log10(e)) / f^2 there, with log2(e) and log10(e) rounded: to
-# 2^-54.5 of log2(1 + f) and of log10(1 + f), and to 2^-25.2 for float32.
+# 2^-54.5 of log2(1 + f), and to 2^-25.2 of both for float32.
 LOG2_E = 1.4426950408889634
 LOG2_E_REST = 2.0355273740931033e-17
 LOG2_F64 = (
@@ -99,28 +99,6 @@ LOG2_F32 = (
     -0.05259113758802414,
 )
 LOG10_E = 0.4342944819032518
-LOG10_F64 = (
-    -0.21714724095162663,
-    0.14476482730110277,
-    -0.1085736204754303,
-    0.08685889637516925,
-    -0.07238241370853377,
-    0.06204206947629775,
-    -0.0542868064338775,
-    0.04825490485172203,
-    -0.04342957213486258,
-    0.03948259873683871,
-    -0.03618926316215154,
-    0.03338101187370458,
-    -0.03102824461934846,
-    0.02927411807552907,
-    -0.027348533901235962,
-    0.023349226796029746,
-    -0.021086607454367752,
-    0.029626356991694757,
-    -0.03689238084036262,
-    0.01983894974125796,
-)
 LOG10_E_SINGLE = 0.4342944920063019
 LOG10_F32 = (
     -0.2171471118927002,
@@ -134,7 +112,6 @@ LOG10_F32 = (
     -0.06463120877742767,
 )
 LOG10_2 = 0.3010299956639812
-LOG10_2_REST = -2.8037281277851704e-18
 LOG10_2_SINGLE = float.fromhex("0x1.344136p-2")
 
 
@@ -173,79 +150,110 @@ def limits(x: Value, y: Value) -> Value:
     return select(x <= 0.0, select(x.equals(0.0), -INF, x.like(NAN)), y)
 
 
-# In float64, by a table (Tang): the mantissa m is between 3/4 and 3/2, c near 1 / m of the table, and m c = 1 + f.
+# In float64, by a table (Tang): the mantissa m is from 1 to 2, c near 1 / m of the table, and m c = 1 + f. The number
+# k - log2(c) is exact, and exactly zero on both sides of x = 1, as there c is a power of 2 and f exact.
 
 
-# Near 1 / m for m between 1 + i/16 and 1 + (i + 1)/16, or between half of these for i from 8; and -log of them. Each
-# was chosen so that its logarithm is within 2^ -63.043 of a double. Both sides of 1 have 1, so that f is m - 1 there.
+# Near 1 / m for m within 1/30 of 1 + i/15, and -log2 of them. Each was chosen so that its logarithm is within 2^-60 of
+# a number of 42 bits after the point.
 INVERSES = (
     1.0,
-    0.9141759872436523,
-    0.8641643524169922,
-    0.8204746246337891,
-    0.7800722122192383,
-    0.7443990707397461,
-    0.7118139266967773,
-    0.6806173324584961,
-    1.30596923828125,
-    1.254654884338379,
-    1.207850456237793,
-    1.1629266738891602,
-    1.1226186752319336,
-    1.084425926208496,
-    1.0491275787353516,
+    0.937500006521077,
+    0.8823529955634513,
+    0.8333333473765379,
+    0.789473734918829,
+    0.7500001147491275,
+    0.7142857279213786,
+    0.6818182138458724,
+    0.6521740024518294,
+    0.6250000016543709,
+    0.6000001573966074,
+    0.5769230794066971,
+    0.555555699258548,
+    0.5357144752479144,
+    0.517241428287889,
+    0.5,
+)
+LOG2S = (
+    0.0,
+    0.09310939435636101,
+    0.18057215671615268,
+    0.2630343815217202,
+    0.341036825170022,
+    0.4150372785481977,
+    0.4854267996292947,
+    0.5525409552597011,
+    0.6166711626653978,
+    0.6780719012938334,
+    0.7369652157074142,
+    0.7935491163218558,
+    0.8479965333797281,
+    0.900463816029287,
+    0.9510902629103839,
     1.0,
 )
-LOGARITHMS = (
-    0.0,
-    0.089732179844193,
-    0.14599230556327403,
-    0.19787229564103148,
-    0.2483687838154877,
-    0.29517800254939053,
-    0.33993874063414536,
-    0.3847550508004304,
-    -0.26694547642771654,
-    -0.22686054220729965,
-    -0.18884229734431274,
-    -0.1509398224423658,
-    -0.11566405908323747,
-    -0.08105074670081557,
-    -0.04795894140458608,
-    0.0,
-)
-# (log(1 + f) - f) / f^2 for -1/32 <= f <= 1/16; log(1 + f) to 2^-54.9 of it.
+# (log(1 + f) - f) / f^2 for -1/31 <= f <= 1/30, and the same in base 2 and 10; the logarithm to 2^-55.6 of it.
 LOG_SHORT = (
-    -0.49999999999999445,
-    0.3333333333333252,
-    -0.25000000003129813,
-    0.2000000001048374,
-    -0.16666661770487035,
-    0.14285689197859713,
-    -0.12503074704615047,
-    0.11133280996278486,
-    -0.09209154969708984,
+    -0.49999999999999556,
+    0.3333333333333905,
+    -0.25000000005662293,
+    0.19999999964351925,
+    -0.16666647457472053,
+    0.14285772782883088,
+    -0.12524031852454331,
+    0.1109097515992978,
 )
+LOG2_SHORT = (
+    -0.7213475204444753,
+    0.4808983469630723,
+    -0.36067376030445136,
+    0.28853900765698764,
+    -0.24044889509935033,
+    0.20610014027070084,
+    -0.1806843889538219,
+    0.16000911414378488,
+)
+LOG10_SHORT = (
+    -0.21714724095162397,
+    0.14476482730110868,
+    -0.10857362050058342,
+    0.08685889622643081,
+    -0.0723823298255734,
+    0.06204232134930532,
+    -0.05439142870788353,
+    0.04816867105370833,
+)
+
+
+def decomposed(x: Value) -> tuple[Value, Value, Value]:
+    """k, the index in the tables, and f with x = 2^k (1 + f) / c."""
+    k, mantissa = exponent_and_mantissa(x)
+    index, inverse = tabulated(mantissa)
+    return k, index, fma(mantissa, inverse, -1.0)
 
 
 def tabulated(mantissa: Value) -> tuple[Value, Value]:
-    """c and -log(c) for a mantissa."""
-    index = (mantissa.bits(U64) >> 48).bits(I64)
-    return entry("fg_inverses", INVERSES, index), entry("fg_logarithms", LOGARITHMS, index)
+    """Where a mantissa is in the tables, and c."""
+    steps = ENTRIES - 1
+    index = fma(mantissa, float(steps), format_of(mantissa).rounder - steps).bits(I64)
+    return index, entry("fg_inverses", INVERSES, index)
 
 
-def table_sum(k: Value, f: Value, start: Value) -> Value:
-    """k log 2 + start + log(1 + f)."""
-    return fma(k, LN2, start + fma(f * f, polynomial(f, LOG_SHORT), f))
+def whole_log2(k: Value, index: Value) -> Value:
+    """k - log2(c)."""
+    return k + entry("fg_log2s", LOG2S, index)
+
+
+def table_sum(k: Value, index: Value, f: Value) -> Value:
+    """k log 2 - log(c) + log(1 + f)."""
+    return fma(whole_log2(k, index), LN2, fma(f * f, polynomial(f, LOG_SHORT), f))
 
 
 @kernel
 def log(x: Value) -> Value:
     """The natural logarithm."""
     if x.element is F64:
-        k, mantissa = exponent_and_mantissa(x)
-        inverse, start = tabulated(mantissa)
-        return table_sum(k, fma(mantissa, inverse, -1.0), start)
+        return table_sum(*decomposed(x))
     k, mantissa = split_any(x)
     return limits(x, log_sum(k, mantissa - 1.0))
 
@@ -262,6 +270,9 @@ def log2_sum(k: Value, f: Value) -> Value:
 @kernel
 def log2(x: Value) -> Value:
     """The logarithm in base 2; exact for powers of 2."""
+    if x.element is F64:
+        k, index, f = decomposed(x)
+        return whole_log2(k, index) + fma(f, LOG2_E, f * f * polynomial(f, LOG2_SHORT))
     k, mantissa = split_any(x)
     return limits(x, log2_sum(k, mantissa - 1.0))
 
@@ -269,12 +280,13 @@ def log2(x: Value) -> Value:
 @kernel
 def log10(x: Value) -> Value:
     """The logarithm in base 10; exact for powers of 10."""
+    if x.element is F64:
+        k, index, f = decomposed(x)
+        return fma(whole_log2(k, index), LOG10_2, fma(f, LOG10_E, f * f * polynomial(f, LOG10_SHORT)))
     k, mantissa = split_any(x)
     f = mantissa - 1.0
-    scale, coefficients = chosen(x, (LOG10_E, LOG10_F64), (LOG10_E_SINGLE, LOG10_F32))
-    ratio, ratio_rest = chosen(x, (LOG10_2, LOG10_2_REST), (LOG10_2_SINGLE, LOG10_2 - LOG10_2_SINGLE))
-    rest = fma(f * f, polynomial(f, coefficients), k * ratio_rest)
-    return limits(x, fma(k, ratio, fma(f, scale, rest)))
+    rest = fma(f * f, polynomial(f, LOG10_F32), k * (LOG10_2 - LOG10_2_SINGLE))
+    return limits(x, fma(k, LOG10_2_SINGLE, fma(f, LOG10_E_SINGLE, rest)))
 
 
 # log(1 + x): 1 + x = 2^k m is rounded; what it lost is added to m - 1, which is x itself where k is 0
@@ -295,12 +307,12 @@ def log_above_one(x: Value, rest: Value | None = None) -> Value:
     """log(1 + x + rest) in float64, for x above -1 and a rest far below it."""
     total = 1.0 + x
     k, mantissa = exponent_and_mantissa(total)
-    inverse, start = tabulated(mantissa)
-    shrink = (mantissa.bits(I64) - total.bits(I64) + x.like(1.0).bits(I64)).bits(F64)
+    index, inverse = tabulated(mantissa)
+    f = fma(mantissa, inverse, -1.0)
     lost = x - (total - 1.0) if rest is None else (x - (total - 1.0)) + rest
+    shrunk = (inverse.bits(I64) - (total.bits(I64) - mantissa.bits(I64))).bits(F64)
     # 1 counts beside x only below 2^60.
-    lost = select(x > 2.0**60, 0.0, lost * shrink)
-    return table_sum(k, fma(lost, inverse, fma(mantissa, inverse, -1.0)), start)
+    return table_sum(k, index, select(x > 2.0**60, f, fma(lost, shrunk, f)))
 
 
 @kernel

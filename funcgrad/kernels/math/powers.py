@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F32, F64, I64, U64, Value, copysign, fabs, fma, rint, select, sqrt
+from funcgrad.kernels.assembly import F32, F64, I64, Value, copysign, fabs, fma, rint, select, sqrt
 from funcgrad.kernels.definitions import kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, chosen, exact_product, format_of, polynomial, quick_sum
 from funcgrad.kernels.math.exponential import RATIOS, clamped, power_of_sixteenths, power_of_two, scaled_exp2
-from funcgrad.kernels.math.logarithm import INVERSES, split, split_any
+from funcgrad.kernels.math.logarithm import decomposed, split, split_any, tabulated, whole_log2
 from funcgrad.kernels.math.registers import ENTRIES, entry, exponent_and_mantissa, has_tables, near_inverse
 
-# 2 / log(2) as a pair; what multiplies s^3, s^5, ... in log2((1 + s) / (1 - s)) for s up to 1/32.5, to 2^-67 of it;
-# and log2 of the inverses of `logarithm.INVERSES` as pairs, the first of which have 40 bits after the point.
+# 2 / log(2) as a pair; what multiplies s^3, s^5, ... in log2((1 + s) / (1 - s)) for s up to 1/59, to 2^-70.6 of it;
+# and what `logarithm.LOG2S` lack.
 TWO_LOG2_E = (2.8853900817779268, 4.0710547481862066e-17)
-LOG2_TAIL = (0.9617966939259756, 0.5770780163555679, 0.4121985832585664, 0.3205984620223153, 0.26283422322600763)
-LOG2S = (
-    0.0,
-    0.12945617086916172,
-    0.21062237524438387,
-    0.28546937965074903,
-    0.3583204127226054,
-    0.42585184045765345,
-    0.49042793531862117,
-    0.5550842037464463,
-    -0.38512091502980184,
-    -0.3272905792155143,
-    -0.27244184588835196,
-    -0.21776013331054855,
-    -0.1668679644481017,
-    -0.11693151032523019,
-    -0.06919012693106197,
-    0.0,
-)
+LOG2_TAIL = (0.9617966939259754, 0.5770780163607083, 0.4121985326317439, 0.3207949131790062)
 LOG2S_REST = (
     0.0,
-    2.1211761213474631e-13,
-    -3.0221190467271184e-13,
-    -1.1806432360983342e-13,
-    -3.782754486392879e-13,
-    -1.3793956134821127e-13,
-    2.999064406242702e-13,
-    3.1580232115293474e-13,
-    -2.06500653610629e-13,
-    -3.3827561108123146e-13,
-    -3.670870146310014e-13,
-    2.867321338753225e-13,
-    -3.7306205737779135e-13,
-    -3.839354393347329e-13,
-    3.812563990563991e-13,
+    2.0605098359675742e-19,
+    2.993577953322547e-19,
+    7.844022711870356e-20,
+    -5.148981344473025e-19,
+    5.818274831252414e-19,
+    -2.475469674548122e-19,
+    -7.944529157032447e-20,
+    -7.81200112208434e-19,
+    6.899127705569745e-20,
+    -5.743708027076388e-19,
+    4.617059859245967e-19,
+    8.483809112826419e-19,
+    1.0612607135288307e-19,
+    -5.246596444603937e-19,
     0.0,
 )
 # (2^f - 1) / f for |f| <= 1/32 to 2^-55.9 of 2^f.
@@ -96,15 +78,14 @@ EXP2_SHORT = (
     0.000154613677423396,
     1.3359512122884454e-05,
 )
-# The same where a table leaves f from -1/32 to 1/16, to 2^-39.9, and |f| <= 1/32, to 2^-37.5.
+# The same where a table leaves f from -1/31 to 1/30, to 2^-37.3, and |f| <= 1/32, to 2^-37.5.
 LOG2_OF_REST = (
-    1.442695040889867,
-    -0.721347520293074,
-    0.4808983349891447,
-    -0.36067427249408823,
-    0.2885672109557923,
-    -0.24025455238396032,
-    0.18780927490518948,
+    1.4426950408970034,
+    -0.7213475203429376,
+    0.48089821265009364,
+    -0.3606742236306764,
+    0.28887169843679633,
+    -0.24017676061081,
 )
 EXP2_OF_REST_SHORT = (0.693147180397163, 0.2402265065280602, 0.05550542632028708, 0.009619115578450948)
 
@@ -130,8 +111,8 @@ def _log2_by_table(x: Value) -> Pair:
     x = 2^k m and m c = 1 + f with c of a table; with s = f / (2 + f), log2(1 + f) = 2 log2(e) s (1 + s^2 / 3 + ...).
     """
     k, mantissa = exponent_and_mantissa(x)
-    index = (mantissa.bits(U64) >> 48).bits(I64)
-    product, lost = exact_product(mantissa, entry("fg_inverses", INVERSES, index))
+    index, inverse = tabulated(mantissa)
+    product, lost = exact_product(mantissa, inverse)
     f = product - 1.0
     inverse = near_inverse(2.0 + f)
     s = f * inverse
@@ -141,7 +122,7 @@ def _log2_by_table(x: Value) -> Pair:
     y_rest = fma(s_rest, TWO_LOG2_E[0], fma(s, TWO_LOG2_E[1], fma(s, TWO_LOG2_E[0], -y)))
     square = s * s
     y_rest = fma(s * square, polynomial(square, LOG2_TAIL), y_rest)
-    total, rest = quick_sum(k + entry("fg_log2s", LOG2S, index), y)
+    total, rest = quick_sum(whole_log2(k, index), y)
     return quick_sum(total, rest + (entry("fg_log2s_rest", LOG2S_REST, index) + y_rest))
 
 
@@ -252,10 +233,8 @@ def pow_single_anywhere(x: Value, y: Value) -> Value:
 def log2_short(x: Value) -> Value:
     """log2 of a positive float64 to 2^-35 of it."""
     if has_tables(x):
-        k, mantissa = exponent_and_mantissa(x)
-        index = (mantissa.bits(U64) >> 48).bits(I64)
-        f = fma(mantissa, entry("fg_inverses", INVERSES, index), -1.0)
-        return fma(f, polynomial(f, LOG2_OF_REST), k + entry("fg_log2s", LOG2S, index))
+        k, index, f = decomposed(x)
+        return fma(f, polynomial(f, LOG2_OF_REST), whole_log2(k, index))
     k, mantissa = split(x)
     f = mantissa - 1.0
     return fma(f, polynomial(f, LOG2_SHORT), k)

@@ -15,10 +15,10 @@ from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
 LANES = 8
 ENTRIES = 16
 _VECTOR, _INTEGERS = F64.of_width(LANES), I64.of_width(LANES)
-# Of two numbers the one of less magnitude, with the sign of the first; the mantissa between 3/4 and 3/2, NaN of
-# negative numbers; and the rounding that is in force.
+# Of two numbers the one of less magnitude, with the sign of the first; the mantissa between 1 and 2, NaN of negative
+# numbers; and the rounding that is in force.
 _SMALLER = "i32 2"
-_THREE_QUARTERS_NAN = "i32 11"
+_ONE_NAN = "i32 8"
 _ROUNDING = "i32 4"
 
 
@@ -121,7 +121,7 @@ def limited_by_register(x: Value, limit: float) -> Value:
 
 
 def exponent_and_mantissa(x: Value) -> tuple[Value, Value]:
-    """k and a mantissa between 3/4 and 3/2 with x = 2^k mantissa, of doubles.
+    """k and a mantissa from 1 to 2 with x = 2^k mantissa, of doubles.
 
     -inf and 1 or -1 for zeros, infinity and 1 for it, NaN as mantissa for NaN and negative numbers.
     """
@@ -141,11 +141,10 @@ def exponent_and_mantissa(x: Value) -> tuple[Value, Value]:
             x,
             "mask.getmant.pd",
             f"{_VECTOR}, i32, {_VECTOR}, i8, i32",
-            f"{_VECTOR} {x.text}, {_THREE_QUARTERS_NAN}, {_VECTOR} zeroinitializer, i8 -1, {_ROUNDING}",
+            f"{_VECTOR} {x.text}, {_ONE_NAN}, {_VECTOR} zeroinitializer, i8 -1, {_ROUNDING}",
         )
 
-    y = _by_registers(mantissa, x)
-    return _by_registers(exponent, x) - _by_registers(exponent, y), y
+    return _by_registers(exponent, x), _by_registers(mantissa, x)
 
 
 def _by_bits(x: Value) -> tuple[Value, Value]:
@@ -154,12 +153,9 @@ def _by_bits(x: Value) -> tuple[Value, Value]:
     small = x < form.least
     bits = select(small, x * 2.0**lift, x).bits(form.unsigned)
     carrier = 2.0**form.mantissa
-    k = (((bits + (1 << (form.mantissa - 1))) >> form.mantissa) | x.like(carrier).bits(form.unsigned)).bits(F64)
+    k = ((bits >> form.mantissa) | x.like(carrier).bits(form.unsigned)).bits(F64)
     k = k - select(small, x.like(carrier + form.bias + lift), carrier + form.bias)
-    # The mantissa's exponent is 0, or -1 where the first bit of the fraction is set.
-    fraction = bits & ((1 << form.mantissa) - 1)
-    first = fraction >> (form.mantissa - 1)
-    mantissa = (fraction | ((form.bias - first) << form.mantissa)).bits(F64)
+    mantissa = ((bits & ((1 << form.mantissa) - 1)) | x.like(1.0).bits(form.unsigned)).bits(F64)
     mantissa = select(x < 0.0, NAN, mantissa)
     special = x.equals(0.0) | ~(x < INF)
     return (
