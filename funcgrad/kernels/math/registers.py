@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from funcgrad.kernels.assembly import F64, I64, Value, constant_text, fma, select, sqrt
+from funcgrad.kernels.assembly import BOOL, F64, I64, Value, constant_text, fma, select, sqrt
 from funcgrad.kernels.definitions import looked_up
 from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
 
@@ -15,11 +15,12 @@ from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
 LANES = 8
 ENTRIES = 16
 _VECTOR, _INTEGERS = F64.of_width(LANES), I64.of_width(LANES)
-# Of two numbers the one of less magnitude, with the sign of the first; the mantissa between 1 and 2, NaN of negative
-# numbers; and the rounding that is in force.
-_SMALLER = "i32 2"
+# Of two numbers the one of less magnitude, with the sign of the first, and the one of greater; the mantissa between 1
+# and 2, NaN of negative numbers; the rounding that is in force; and NaN and infinities among kinds of numbers.
+_SMALLER, _LARGER = "i32 2", "i32 7"
 _ONE_NAN = "i32 8"
 _ROUNDING = "i32 4"
+_SPECIAL = "i32 153"
 
 
 def has_registers(x: Value) -> bool:
@@ -107,17 +108,25 @@ def scaled_by_register(y: Value, k: Value) -> Value:
 
 def limited_by_register(x: Value, limit: float) -> Value:
     """x, or the limit with x's sign where x is larger, of eight doubles or a multiple; the limit where x is NaN."""
+    return _ranged(x, limit, _SMALLER)
 
-    def smaller(x: Value) -> Value:
+
+def at_least_by_register(x: Value, least: float) -> Value:
+    """x, or a positive number where x is of less magnitude or NaN, of eight doubles or a multiple."""
+    return _ranged(x, least, _LARGER)
+
+
+def _ranged(x: Value, limit: float, which: str) -> Value:
+    def ranged(x: Value) -> Value:
         return _instruction(
             x,
             "mask.range.pd",
             f"{_VECTOR}, {_VECTOR}, i32, {_VECTOR}, i8, i32",
-            f"{_VECTOR} {x.text}, {_VECTOR} {x.like(limit).text}, {_SMALLER}, "
+            f"{_VECTOR} {x.text}, {_VECTOR} {x.like(limit).text}, {which}, "
             f"{_VECTOR} zeroinitializer, i8 -1, {_ROUNDING}",
         )
 
-    return _by_registers(smaller, x)
+    return _by_registers(ranged, x)
 
 
 def exponent_and_mantissa(x: Value) -> tuple[Value, Value]:
@@ -165,6 +174,17 @@ def _by_bits(x: Value) -> tuple[Value, Value]:
 
 
 # Inverses
+
+
+def is_special(x: Value) -> Value:
+    """Whether infinite or NaN, of eight doubles or a multiple."""
+
+    def classified(x: Value) -> Value:
+        function, kind = "llvm.x86.avx512.fpclass.pd.512", BOOL.of_width(LANES)
+        x.builder.module.declare(f"declare {kind} @{function}({_VECTOR}, i32)")
+        return x.builder.emit(f"call {kind} @{function}({_VECTOR} {x.text}, {_SPECIAL})", BOOL, LANES)
+
+    return _by_registers(classified, x)
 
 
 def rough_inverse(x: Value) -> Value:
