@@ -7,7 +7,15 @@ from funcgrad.kernels.definitions import kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, chosen, exact_product, format_of, polynomial, quick_sum
 from funcgrad.kernels.math.exponential import RATIOS, clamped, power_of_sixteenths, power_of_two, scaled_exp2
 from funcgrad.kernels.math.logarithm import decomposed, split, split_any, tabulated, whole_log2
-from funcgrad.kernels.math.registers import ENTRIES, entry, exponent_and_mantissa, has_tables, near_inverse
+from funcgrad.kernels.math.registers import (
+    ENTRIES,
+    entry,
+    exponent_and_mantissa,
+    has_registers,
+    has_tables,
+    near_inverse,
+    scaled_by_register,
+)
 
 # 2 / log(2) as a pair; what multiplies s^3, s^5, ... in log2((1 + s) / (1 - s)) for s up to 1/59, to 2^-70.6 of it;
 # and what `logarithm.LOG2S` lack.
@@ -100,6 +108,34 @@ INVERSE_CBRT_F64 = (
     0.09328607278976278,
 )
 INVERSE_CBRT_F32 = (0.9997786283493042, -0.33466994762420654, 0.2377215325832367, -0.15854020416736603)
+# For float64 by a table: the cube roots of `logarithm.INVERSES`, and of 1, 1/2 and, at -1, of 2; (1 + f)^(-1/3) for
+# -1/31 <= f <= 1/30 to 2^-31.6.
+CBRTS = (
+    1.0,
+    0.978716912561474,
+    0.9591373165668718,
+    0.941036034167093,
+    0.9242282279032877,
+    0.9085603427522903,
+    0.8939035407847529,
+    0.8801489993252648,
+    0.8672037772874894,
+    0.854987974092731,
+    0.8434327390536539,
+    0.8324777555553905,
+    0.822070762323895,
+    0.8121653565950013,
+    0.8027206476733502,
+    0.7937005259840998,
+)
+ROOTS_OF_REMAINDERS = (1.0, 0.7937005259840998, *([0.0] * 13), 1.2599210498948732)
+INVERSE_CBRT_SHORT = (
+    0.999999999984453,
+    -0.33333328809612306,
+    0.22222238727051913,
+    -0.17300749797747186,
+    0.14390836788487063,
+)
 
 
 # pow: 2^(y log2 |x|), with log2 as a pair: by a table where AVX-512 looks it up, else by a longer series
@@ -253,9 +289,19 @@ def exp2_short(x: Value) -> Value:
 # Roots
 
 
+def times_power_of_two(y: Value, k: Value) -> Value:
+    """y 2^k of a whole number k for which the power is normal; in registers, of infinite ones too."""
+    if has_registers(y):
+        return scaled_by_register(y, k)
+    form = format_of(y)
+    return y * power_of_two(k + (form.rounder + form.bias))
+
+
 @kernel
 def cbrt(x: Value) -> Value:
     """The cube root: of x = 2^(3q) a, z is a^(-1/3) by a polynomial and a step of third order; a z^2 is corrected."""
+    if has_tables(x):
+        return _cbrt_by_table(x)
     size = fabs(x)
     k, mantissa = split_any(size)
     form = format_of(x)
@@ -273,6 +319,27 @@ def cbrt(x: Value) -> Value:
     y = fma(fma(-y, lost, fma(-y, y_square, a)), square * (1.0 / 3.0), y)
     y = copysign(y * power_of_two(shifted), x)
     return select((size > 0.0) & (size < INF), y, x)
+
+
+def _cbrt_by_table(x: Value) -> Value:
+    """The cube root in float64: z is a^(-1/3) to 2^-31, by a table for the mantissa and one for what q leaves."""
+    size = fabs(x)
+    k, mantissa = exponent_and_mantissa(size)
+    index, inverse = tabulated(mantissa)
+    rounder = format_of(x).rounder
+    q = fma(k, 1.0 / 3.0, rounder) - rounder
+    remainder = fma(q, -3.0, k)
+    z = entry("fg_cbrts", CBRTS, index) * entry(
+        "fg_roots_of_remainders", ROOTS_OF_REMAINDERS, (remainder + rounder).bits(I64)
+    )
+    z = z * polynomial(fma(mantissa, inverse, -1.0), INVERSE_CBRT_SHORT)
+    a = times_power_of_two(mantissa, remainder)
+    square = z * z
+    y = a * square
+    y = fma(fma(-y, y * y, a), square * (1.0 / 3.0), y)
+    y = copysign(times_power_of_two(y, q), x)
+    # Registers have zeros and infinities as powers of 2 to infinite ones.
+    return y if has_registers(x) else select((size > 0.0) & (size < INF), y, x)
 
 
 @kernel

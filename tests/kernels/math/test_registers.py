@@ -5,8 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from funcgrad.kernels.math import exponential, hyperbolic, logarithm, powers, registers
-from tests.kernels.math import test_exponential, test_hyperbolic, test_logarithm, test_powers
+from funcgrad.kernels.math import exponential, hyperbolic, inverse_trigonometric, logarithm, powers, registers
+from tests.kernels.math import (
+    test_exponential,
+    test_hyperbolic,
+    test_inverse_trigonometric,
+    test_logarithm,
+    test_powers,
+)
 from tests.kernels.math.harness import Compiled, everything, has_avx512, loop_text, mixture, numbers, ulp_errors
 
 # What AVX-512 computes as every other processor does, bit by bit.
@@ -18,10 +24,12 @@ DIFFERENT = [
     hyperbolic.asinh,
     hyperbolic.acosh,
     hyperbolic.atanh,
+    inverse_trigonometric.atan,
     powers.pow,
+    powers.cbrt,
     logarithm.softplus,
 ]
-ROWS_OF = (test_exponential, test_logarithm, test_hyperbolic, test_powers)
+ROWS_OF = (test_exponential, test_logarithm, test_hyperbolic, test_inverse_trigonometric, test_powers)
 MEASURED = {row.kernel: row for tests in ROWS_OF for row in tests.ROWS}
 SAMPLES = mixture(everything(), numbers(-750, 750), numbers(-2, 2))
 
