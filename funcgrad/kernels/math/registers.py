@@ -16,10 +16,11 @@ LANES = 8
 ENTRIES = 16
 _VECTOR, _INTEGERS = F64.of_width(LANES), I64.of_width(LANES)
 # Of two numbers the one of less magnitude, with the sign of the first, and the one of greater; the mantissa between 1
-# and 2, NaN of negative numbers; the rounding that is in force; and NaN and infinities among kinds of numbers.
+# and 2, NaN of negative numbers; the rounding that is in force, and that to lower numbers; NaN and infinities among
+# kinds of numbers.
 _SMALLER, _LARGER = "i32 2", "i32 7"
 _ONE_NAN = "i32 8"
-_ROUNDING = "i32 4"
+_ROUNDING, _DOWN = "i32 4", "i32 9"
 _SPECIAL = "i32 153"
 
 
@@ -171,6 +172,24 @@ def _by_bits(x: Value) -> tuple[Value, Value]:
         select(special, select(x.equals(0.0), -INF, x), k),
         select(special, select(x.is_nan(), x, 1.0), mantissa),
     )
+
+
+def part_of_mantissa(m: Value) -> Value:
+    """floor(15.5 (m - 1) + 1/2) of a mantissa from 1 to 2, in the lowest four bits of an integer."""
+    form = format_of(m)
+    if not has_registers(m):
+        fraction = m.bits(form.unsigned) & ((1 << form.mantissa) - 1)
+        return ((fraction * 31 + (1 << form.mantissa)) >> (form.mantissa + 1)).bits(I64)
+
+    def rounded_down(m: Value) -> Value:
+        return _instruction(
+            m,
+            "vfmadd.pd",
+            f"{_VECTOR}, {_VECTOR}, {_VECTOR}, i32",
+            f"{_VECTOR} {m.text}, {_VECTOR} {m.like(15.5).text}, {_VECTOR} {m.like(form.rounder - 15.0).text}, {_DOWN}",
+        )
+
+    return _by_registers(rounded_down, m).bits(I64)
 
 
 # Inverses
