@@ -12,12 +12,21 @@ from funcgrad.kernels.math.arithmetic import (
     exact_product,
     exact_sum,
     format_of,
+    horner,
     polynomial,
     quick_sum,
 )
 from funcgrad.kernels.math.cancellation import above_one, binary, natural
 from funcgrad.kernels.math.exponential import clamped_below, exp_of_double, falling_exp, lowered
-from funcgrad.kernels.math.registers import entry, exponent_and_mantissa, has_tables, part_of_mantissa
+from funcgrad.kernels.math.registers import (
+    entry,
+    exponent_and_mantissa,
+    has_single_tables,
+    has_tables,
+    part_of_mantissa,
+    single_entry,
+    single_exponent_and_mantissa,
+)
 
 LN2 = 0.6931471805599453
 LN2_REST = 2.3190468138462996e-17
@@ -113,6 +122,8 @@ LOG10_F32 = (
 )
 LOG10_2 = 0.3010299956639812
 LOG10_2_SINGLE = float.fromhex("0x1.344136p-2")
+# Below it, so that infinite numbers times what it lacks have the same sign.
+LOG10_2_BELOW = float.fromhex("0x1.344134p-2")
 
 
 def split(x: Value) -> tuple[Value, Value]:
@@ -223,6 +234,47 @@ LOG10_SHORT = (
     -0.05438859503266435,
     0.04836461783974376,
 )
+# The same in float32: -log2 within 2^-30.8 of a number of 16 bits after the point; log(1 + f) to 2^-30.6 of it,
+# and what the numbers that multiply f in other bases lack.
+INVERSES_F32 = (
+    1.0,
+    0.9363110661506653,
+    0.8828942179679871,
+    0.8394390940666199,
+    0.7951905727386475,
+    0.7575809955596924,
+    0.7198062539100647,
+    0.6884800791740417,
+    0.6594790816307068,
+    0.6336402297019958,
+    0.6074501872062683,
+    0.583983302116394,
+    0.5635289549827576,
+    0.5453230738639832,
+    0.5255776047706604,
+    0.5,
+)
+LOG2S_F32 = (
+    0.0,
+    0.094940185546875,
+    0.1796875,
+    0.25250244140625,
+    0.33062744140625,
+    0.4005279541015625,
+    0.4743194580078125,
+    0.53851318359375,
+    0.6006011962890625,
+    0.65826416015625,
+    0.7191619873046875,
+    0.7760009765625,
+    0.8274383544921875,
+    0.87481689453125,
+    0.9280242919921875,
+    1.0,
+)
+LOG_SHORT_F32 = (-0.4999999403953552, 0.33333319425582886, -0.25023403763771057, 0.20029225945472717)
+LOG2_SHORT_F32 = (LOG2_E - LOG2_E_SINGLE, *[LOG2_E * c for c in LOG_SHORT_F32])
+LOG10_SHORT_F32 = (LOG10_E - LOG10_E_SINGLE, *[LOG10_E * c for c in LOG_SHORT_F32])
 
 
 def decomposed(x: Value) -> tuple[Value, Value, Value]:
@@ -248,11 +300,21 @@ def table_sum(k: Value, index: Value, f: Value) -> Value:
     return fma(whole_log2(k, index), LN2, fma(f * f, polynomial(f, LOG_SHORT), f))
 
 
+def decomposed_single(x: Value) -> tuple[Value, Value]:
+    """k - log2(c) and f with x = 2^k (1 + f) / c, in float32."""
+    k, mantissa = single_exponent_and_mantissa(x)
+    f = fma(mantissa, single_entry(INVERSES_F32, mantissa), -1.0)
+    return k + single_entry(LOG2S_F32, mantissa), f
+
+
 @kernel
 def log(x: Value) -> Value:
     """The natural logarithm."""
     if x.element is F64:
         return table_sum(*decomposed(x))
+    if has_single_tables(x):
+        whole, f = decomposed_single(x)
+        return fma(whole, LN2_F32, fma(f * f, horner(f, LOG_SHORT_F32), f))
     k, mantissa = split_any(x)
     return limits(x, log_sum(k, mantissa - 1.0))
 
@@ -272,6 +334,9 @@ def log2(x: Value) -> Value:
     if x.element is F64:
         k, index, f = decomposed(x)
         return whole_log2(k, index) + fma(f, LOG2_E, f * f * polynomial(f, LOG2_SHORT))
+    if has_single_tables(x):
+        whole, f = decomposed_single(x)
+        return whole + fma(f, LOG2_E_SINGLE, f * horner(f, LOG2_SHORT_F32))
     k, mantissa = split_any(x)
     return limits(x, log2_sum(k, mantissa - 1.0))
 
@@ -282,6 +347,10 @@ def log10(x: Value) -> Value:
     if x.element is F64:
         k, index, f = decomposed(x)
         return fma(whole_log2(k, index), LOG10_2, fma(f, LOG10_E, f * f * polynomial(f, LOG10_SHORT)))
+    if has_single_tables(x):
+        whole, f = decomposed_single(x)
+        rest = fma(f, horner(f, LOG10_SHORT_F32), whole * (LOG10_2 - LOG10_2_BELOW))
+        return fma(whole, LOG10_2_BELOW, fma(f, LOG10_E_SINGLE, rest))
     k, mantissa = split_any(x)
     f = mantissa - 1.0
     rest = fma(f * f, polynomial(f, LOG10_F32), k * (LOG10_2 - LOG10_2_SINGLE))

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from funcgrad.kernels.assembly import BOOL, F64, I64, Value, constant_text, fma, select, sqrt
+from funcgrad.kernels.assembly import BOOL, F32, F64, I32, I64, Value, constant_text, fma, select, sqrt
 from funcgrad.kernels.definitions import looked_up
 from funcgrad.kernels.math.arithmetic import INF, NAN, format_of
 
 # Doubles in a register, and how many entries a table has.
 LANES = 8
 ENTRIES = 16
-_VECTOR, _INTEGERS = F64.of_width(LANES), I64.of_width(LANES)
+_VECTOR, _INTEGERS, _SINGLES = F64.of_width(LANES), I64.of_width(LANES), F32.of_width(ENTRIES)
 # Of two numbers the one of less magnitude, with the sign of the first, and the one of greater; the mantissa between 1
 # and 2, NaN of negative numbers; the rounding that is in force, and that to lower numbers; NaN and infinities among
 # kinds of numbers.
@@ -34,11 +34,12 @@ def has_tables(x: Value) -> bool:
     return x.builder.module.avx512 and x.element is F64
 
 
-def _part(x: Value, start: int, count: int) -> Value:
-    """`count` lanes of a vector."""
-    lanes = ", ".join([f"i32 {start + lane}" for lane in range(count)])
+def _part(x: Value, start: int, count: int, width: int | None = None) -> Value:
+    """`count` lanes of a vector; of a wider one where that is said, with anything behind them."""
+    width = count if width is None else width
+    lanes = ", ".join([f"i32 {start + min(lane, count - 1)}" for lane in range(width)])
     return x.builder.emit(
-        f"shufflevector {x.type} {x.text}, {x.type} poison, <{count} x i32> <{lanes}>", x.element, count
+        f"shufflevector {x.type} {x.text}, {x.type} poison, <{width} x i32> <{lanes}>", x.element, width
     )
 
 
@@ -190,6 +191,60 @@ def part_of_mantissa(m: Value) -> Value:
         )
 
     return _by_registers(rounded_down, m).bits(I64)
+
+
+# Single precision, sixteen at once: fewer are put into a register that has room for more
+
+
+def has_single_tables(x: Value) -> bool:
+    """Whether the module is for AVX-512 and the value in float32."""
+    return x.builder.module.avx512 and x.element is F32
+
+
+def _by_single_registers(function: Callable[[Value], Value], x: Value) -> Value:
+    """A function of values of sixteen floats, of as many as there are."""
+    if x.width == ENTRIES:
+        return function(x)
+    if x.width > ENTRIES:
+        half = x.width // 2
+        return _joined(*[_by_single_registers(function, _part(x, start, half)) for start in (0, half)])
+    if x.width == 1:
+        return _first(function(x.builder.splat(x, ENTRIES)))
+    return _part(function(_part(x, 0, x.width, ENTRIES)), 0, x.width)
+
+
+def _single_instruction(x: Value, name: str, types: str, operands: str) -> Value:
+    function = f"llvm.x86.avx512.{name}.512"
+    x.builder.module.declare(f"declare {_SINGLES} @{function}({types})")
+    return x.builder.emit(f"call {_SINGLES} @{function}({operands})", F32, ENTRIES)
+
+
+def single_exponent_and_mantissa(x: Value) -> tuple[Value, Value]:
+    """As `exponent_and_mantissa`, of floats."""
+
+    def exponent(x: Value) -> Value:
+        operands = f"{_SINGLES} {x.text}, {_SINGLES} zeroinitializer, i16 -1, {_ROUNDING}"
+        return _single_instruction(x, "mask.getexp.ps", f"{_SINGLES}, {_SINGLES}, i16, i32", operands)
+
+    def mantissa(x: Value) -> Value:
+        operands = f"{_SINGLES} {x.text}, {_ONE_NAN}, {_SINGLES} zeroinitializer, i16 -1, {_ROUNDING}"
+        return _single_instruction(x, "mask.getmant.ps", f"{_SINGLES}, i32, {_SINGLES}, i16, i32", operands)
+
+    return _by_single_registers(exponent, x), _by_single_registers(mantissa, x)
+
+
+def single_entry(table: Sequence[float], m: Value) -> Value:
+    """Entries of a table of 16 floats for the parts that mantissas are in, as `part_of_mantissa` counts these."""
+
+    def permuted(m: Value) -> Value:
+        shifted = m.like(format_of(m).rounder - 15.0)
+        operands = f"{_SINGLES} {m.text}, {_SINGLES} {m.like(15.5).text}, {_SINGLES} {shifted.text}, {_DOWN}"
+        part = _single_instruction(m, "vfmadd.ps", f"{_SINGLES}, {_SINGLES}, {_SINGLES}, i32", operands).bits(I32)
+        entries = f"<{', '.join([f'float {constant_text(y, F32)}' for y in table])}>"
+        operands = f"{_SINGLES} {entries}, {part.type} {part.text}"
+        return _single_instruction(m, "permvar.sf", f"{_SINGLES}, {part.type}", operands)
+
+    return _by_single_registers(permuted, m)
 
 
 # Inverses

@@ -29,6 +29,8 @@ DIFFERENT = [
     powers.cbrt,
     logarithm.softplus,
 ]
+# And of float32.
+SINGLE = [logarithm.log, logarithm.log2, logarithm.log10]
 ROWS_OF = (test_exponential, test_logarithm, test_hyperbolic, test_inverse_trigonometric, test_powers)
 MEASURED = {row.kernel: row for tests in ROWS_OF for row in tests.ROWS}
 SAMPLES = mixture(everything(), numbers(-750, 750), numbers(-2, 2))
@@ -55,6 +57,16 @@ def test_kernel_without_avx512_is_within_its_bound(kernel: Any, width: int) -> N
     xs = row.samples(np.random.default_rng(1), 1000, np.dtype(np.float64))
     y = Compiled(kernel, (np.float64,) * row.operands, width, avx512=False)(*xs)
     assert ulp_errors(y, xs, row.reference, row.precision).max() <= row.bound
+
+
+@pytest.mark.parametrize("width", [1, 4, 8, 16])
+@pytest.mark.parametrize("kernel", SINGLE, ids=lambda kernel: kernel.name)
+def test_kernel_of_float32_is_within_its_bound_with_avx512_and_without(kernel: Any, width: int) -> None:
+    row = MEASURED[kernel]
+    xs = row.samples(np.random.default_rng(1), 1000, np.dtype(np.float32))
+    for avx512 in (False, True) if has_avx512() else (False,):
+        y = Compiled(kernel, (np.float32,), width, avx512)(*xs)
+        assert ulp_errors(y, xs, row.reference, row.precision).max() <= row.bound
 
 
 @pytest.mark.parametrize("avx512", [False, pytest.param(True, marks=pytest.mark.skipif(not has_avx512(), reason="-"))])
