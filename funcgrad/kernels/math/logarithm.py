@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F64, I64, Value, copysign, fabs, fma, select
+from funcgrad.kernels.assembly import F32, F64, Value, copysign, fabs, fma, select
 from funcgrad.kernels.definitions import kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import (
     INF,
@@ -277,11 +277,11 @@ LOG2_SHORT_F32 = (LOG2_E - LOG2_E_SINGLE, *[LOG2_E * c for c in LOG_SHORT_F32])
 LOG10_SHORT_F32 = (LOG10_E - LOG10_E_SINGLE, *[LOG10_E * c for c in LOG_SHORT_F32])
 
 
-def decomposed(x: Value) -> tuple[Value, Value, Value]:
-    """k, the index in the tables, and f with x = 2^k (1 + f) / c."""
+def decomposed(x: Value) -> tuple[Value, Value]:
+    """k - log2(c) and f with x = 2^k (1 + f) / c."""
     k, mantissa = exponent_and_mantissa(x)
     index, inverse = tabulated(mantissa)
-    return k, index, fma(mantissa, inverse, -1.0)
+    return whole_log2(k, index), fma(mantissa, inverse, -1.0)
 
 
 def tabulated(mantissa: Value) -> tuple[Value, Value]:
@@ -295,13 +295,15 @@ def whole_log2(k: Value, index: Value) -> Value:
     return k + entry("fg_log2s", LOG2S, index)
 
 
-def table_sum(k: Value, index: Value, f: Value) -> Value:
-    """k log 2 - log(c) + log(1 + f)."""
-    return fma(whole_log2(k, index), LN2, fma(f * f, polynomial(f, LOG_SHORT), f))
+def table_sum(whole: Value, f: Value) -> Value:
+    """log 2 times k - log2(c), and log(1 + f)."""
+    if f.element is F32:
+        return fma(whole, LN2_F32, fma(f * f, horner(f, LOG_SHORT_F32), f))
+    return fma(whole, LN2, fma(f * f, polynomial(f, LOG_SHORT), f))
 
 
 def decomposed_single(x: Value) -> tuple[Value, Value]:
-    """k - log2(c) and f with x = 2^k (1 + f) / c, in float32."""
+    """The same in float32."""
     k, mantissa = single_exponent_and_mantissa(x)
     f = fma(mantissa, single_entry(INVERSES_F32, mantissa), -1.0)
     return k + single_entry(LOG2S_F32, mantissa), f
@@ -313,8 +315,7 @@ def log(x: Value) -> Value:
     if x.element is F64:
         return table_sum(*decomposed(x))
     if has_single_tables(x):
-        whole, f = decomposed_single(x)
-        return fma(whole, LN2_F32, fma(f * f, horner(f, LOG_SHORT_F32), f))
+        return table_sum(*decomposed_single(x))
     k, mantissa = split_any(x)
     return limits(x, log_sum(k, mantissa - 1.0))
 
@@ -332,8 +333,8 @@ def log2_sum(k: Value, f: Value) -> Value:
 def log2(x: Value) -> Value:
     """The logarithm in base 2; exact for powers of 2."""
     if x.element is F64:
-        k, index, f = decomposed(x)
-        return whole_log2(k, index) + fma(f, LOG2_E, f * f * polynomial(f, LOG2_SHORT))
+        whole, f = decomposed(x)
+        return whole + fma(f, LOG2_E, f * f * polynomial(f, LOG2_SHORT))
     if has_single_tables(x):
         whole, f = decomposed_single(x)
         return whole + fma(f, LOG2_E_SINGLE, f * horner(f, LOG2_SHORT_F32))
@@ -345,8 +346,8 @@ def log2(x: Value) -> Value:
 def log10(x: Value) -> Value:
     """The logarithm in base 10; exact for powers of 10."""
     if x.element is F64:
-        k, index, f = decomposed(x)
-        return fma(whole_log2(k, index), LOG10_2, fma(f, LOG10_E, f * f * polynomial(f, LOG10_SHORT)))
+        whole, f = decomposed(x)
+        return fma(whole, LOG10_2, fma(f, LOG10_E, f * f * polynomial(f, LOG10_SHORT)))
     if has_single_tables(x):
         whole, f = decomposed_single(x)
         rest = fma(f, horner(f, LOG10_SHORT_F32), whole * (LOG10_2 - LOG10_2_BELOW))
@@ -372,21 +373,27 @@ def split_above_one(x: Value, rest: Value) -> tuple[Value, Value, Value]:
 
 
 def log_above_one(x: Value, rest: Value | None = None) -> Value:
-    """log(1 + x + rest) in float64, for x above -1 and a rest far below it."""
+    """log(1 + x + rest) by a table, for x above -1 and a rest far below it."""
     total = 1.0 + x
-    k, mantissa = exponent_and_mantissa(total)
-    index, inverse = tabulated(mantissa)
+    if x.element is F64:
+        k, mantissa = exponent_and_mantissa(total)
+        index, inverse = tabulated(mantissa)
+        whole = whole_log2(k, index)
+    else:
+        k, mantissa = single_exponent_and_mantissa(total)
+        inverse, whole = single_entry(INVERSES_F32, mantissa), k + single_entry(LOG2S_F32, mantissa)
     f = fma(mantissa, inverse, -1.0)
     lost = x - (total - 1.0) if rest is None else (x - (total - 1.0)) + rest
-    shrunk = (inverse.bits(I64) - (total.bits(I64) - mantissa.bits(I64))).bits(F64)
+    integer = format_of(x).integer
+    shrunk = (inverse.bits(integer) - (total.bits(integer) - mantissa.bits(integer))).bits(x.element)
     # 1 counts beside x only below 2^60.
-    return table_sum(k, index, select(x > 2.0**60, f, fma(lost, shrunk, f)))
+    return table_sum(whole, select(x > 2.0**60, f, fma(lost, shrunk, f)))
 
 
 @kernel
 def log1p(x: Value) -> Value:
     """log(1 + x)."""
-    if x.element is F64:
+    if x.element is F64 or has_single_tables(x):
         return copysign(log_above_one(x), x)
     k, whole, lost = split_above_one(x, x.like(0.0))
     y = limits(1.0 + x, log_sum(k, whole + lost))

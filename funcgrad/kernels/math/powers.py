@@ -158,7 +158,9 @@ def _log2_by_table(x: Value) -> Pair:
     inverse = near_inverse(2.0 + f)
     s = f * inverse
     s = fma(fma(-s, f, fma(s, -2.0, f)), inverse, s)
-    s_rest = (fma(-s, f, fma(s, -2.0, f)) + fma(-lost, s, lost)) * inverse
+    # What the product lost is divided by 2 (1 + f) = (2 + f) (1 + s).
+    more = fma(-s, fma(-lost, s, lost), lost)
+    s_rest = (fma(-s, f, fma(s, -2.0, f)) + more) * inverse
     y = s * TWO_LOG2_E[0]
     y_rest = fma(s_rest, TWO_LOG2_E[0], fma(s, TWO_LOG2_E[1], fma(s, TWO_LOG2_E[0], -y)))
     square = s * s
@@ -274,8 +276,8 @@ def pow_single_anywhere(x: Value, y: Value) -> Value:
 def log2_short(x: Value) -> Value:
     """log2 of a positive float64 to 2^-35 of it."""
     if has_tables(x):
-        k, index, f = decomposed(x)
-        return fma(f, polynomial(f, LOG2_OF_REST), whole_log2(k, index))
+        whole, f = decomposed(x)
+        return fma(f, polynomial(f, LOG2_OF_REST), whole)
     k, mantissa = split(x)
     f = mantissa - 1.0
     return fma(f, polynomial(f, LOG2_SHORT), k)

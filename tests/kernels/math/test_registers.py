@@ -30,7 +30,15 @@ DIFFERENT = [
     logarithm.softplus,
 ]
 # And of float32.
-SINGLE = [logarithm.log, logarithm.log2, logarithm.log10]
+SINGLE = [
+    logarithm.log,
+    logarithm.log2,
+    logarithm.log10,
+    logarithm.log1p,
+    hyperbolic.asinh,
+    hyperbolic.acosh,
+    hyperbolic.atanh,
+]
 ROWS_OF = (test_exponential, test_logarithm, test_hyperbolic, test_inverse_trigonometric, test_powers)
 MEASURED = {row.kernel: row for tests in ROWS_OF for row in tests.ROWS}
 SAMPLES = mixture(everything(), numbers(-750, 750), numbers(-2, 2))
