@@ -1,4 +1,4 @@
-"""asin, acos, atan and atan2: an odd polynomial v + v z p(z), z = v^2, added to a multiple of pi/2."""
+"""asin, acos, atan and atan2: an odd polynomial v + v z p(z), z = v^2, beside a multiple of pi/2 or a table."""
 
 from __future__ import annotations
 
