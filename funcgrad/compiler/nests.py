@@ -19,6 +19,10 @@ from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Value, select
 from funcgrad.kernels.complex import PARTS
 from funcgrad.kernels.complex import constant as complex_constant
 
+# Up to which cost of its expressions two vectors may take turns at the divider: their functions have room beside each
+# other.
+_MOST_COST_OF_TURNS = 60.0
+
 
 class NestEmitter(Elements):
     """A nest being emitted into a function of its own."""
@@ -118,10 +122,14 @@ class NestEmitter(Elements):
                         levels[self.level_of(x) + 1].append(x)
         return levels
 
-    def _beside_the_divider(self, vector_bits: int) -> dict[int, Any]:
+    def _beside_the_divider(self, vector_bits: int) -> list[dividing.Instead]:
         if self.width == 1 or self.nest_is_inline:
-            return {}
-        return dividing.beside([x for level in self._levels for x in level if self.is_vector(x)], vector_bits)
+            return [{}]
+        vectors = [x for level in self._levels for x in level if self.is_vector(x)]
+        return dividing.by_turns(vectors, vector_bits, 1 if self._cost() > _MOST_COST_OF_TURNS else 2)
+
+    def _cost(self) -> float:
+        return sum(s.expression.cost for s in self.nest.statements)
 
     # Loops
 
@@ -291,10 +299,10 @@ class NestEmitter(Elements):
 
     def _most_copies(self, extent: int) -> int:
         """How many vectors to take at once."""
-        cost = sum(s.expression.cost for s in self.nest.statements)
-        if self.nest_is_inline or cost > streaming.MOST_COST or len(self.nest.statements) > 3:
+        cost, turns = self._cost(), len(self._instead)
+        if self.nest_is_inline or (cost > streaming.MOST_COST and turns == 1) or len(self.nest.statements) > 3:
             return 1
-        copies = 4 if self.sums else 2
+        copies = 4 if self.sums and cost <= streaming.MOST_COST else 2
         while copies > 1 and extent < self.width * copies:
             copies //= 2
         return copies
@@ -324,7 +332,7 @@ class NestEmitter(Elements):
         operands = [self.value(part, copy) for part in x.operands]
         if any(operand.width > 1 for operand in operands):
             operands = [self.splat(operand) for operand in operands]
-        return self._instead.get(id(x), x.function)(*operands)
+        return self._instead[copy % len(self._instead)].get(id(x), x.function)(*operands)
 
     # Statements
 

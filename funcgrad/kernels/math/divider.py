@@ -1,10 +1,10 @@
 """Quotients and roots beside the divider: correctly rounded, by multiplication.
 
 On a processor with AVX-512 a division of eight doubles keeps the divider busy for 16 cycles and a square root for 24,
-in which 32 and 48 other instructions could run. These functions take about 18 and 24 instructions: an approximation to
+in which 32 and 48 other instructions could run. These functions take about 18 and 17 instructions: an approximation to
 2^-14 is refined to two, a little below and a little above the exact inverse, and the last step is taken with both.
 Rounding is monotonic, so where both results are the same that is the exact one, rounded; a vector where they differ
-(one of a million), or with a number that is zero, huge or tiny, is left to the divider.
+(one of a million, of roots one of 200), or with a number that is huge or tiny, is left to the divider.
 
 Reference: P. W. Markstein, Computation of elementary functions on the IBM RISC System/6000 processor, IBM Journal of
 Research and Development 34 (1990); A. Ziv, Fast evaluation of elementary mathematical functions with correctly rounded
@@ -15,22 +15,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from funcgrad.kernels.assembly import U64, Value, fma, select, sqrt
+from funcgrad.kernels.assembly import U64, Value, copysign, fma, select, sqrt
 from funcgrad.kernels.definitions import any_lane
-from funcgrad.kernels.math.registers import has_registers, rough_inverse, rough_inverse_root
+from funcgrad.kernels.math.registers import (
+    at_least_by_register,
+    has_registers,
+    is_special,
+    rough_inverse,
+    rough_inverse_root,
+)
 
 # Bits of 2^-255, and of how many numbers follow to 2^257: products and residuals of such are normal.
 _LEAST, _COUNT = (1023 - 255) << 52, 512 << 52
-# How far the lower one is biased beyond its error of 2^-42 or 2^-40.7, and how far the upper one is above it.
+# How far the lower one is biased beyond its error of 2^-42 or 2^-40.7, and how far the upper one is above it: for roots
+# so far that those of numbers below the least cannot be mistaken.
 _DIVISION_BIAS, _DIVISION_STEP = 2.0**-40, 1.0 + 2.0**-39
-_ROOT_BIAS, _ROOT_STEP = 2.0**-38, 1.0 + 2.0**-37
+_ROOT_BIAS, _ROOT_STEP = 2.0**-39, 1.0 + 2.0**-25
+# The least number of which the residual of the root is normal.
+_LEAST_ROOT = 2.0**-900
 # The series of (1 - e)^(-1/2) ends with 5/16 e^3; with this for the square's 3/8 the rest, 35/128 e^4, is 6 times less
 # where it is largest, at 2^-13: e^4 - c e^2 is least with c = 2 (sqrt(2) - 1) 2^-26.
 _SQUARE = 3 / 8 + 35 / 128 * 2.0 * (2.0**0.5 - 1.0) * 2.0**-26
-# Bits of 2^-1015, and of how many numbers follow to 2^1016: squares of their inverse roots are normal.
-_LEAST_ROOT, _ROOTS = 8 << 52, 2031 << 52
-# By how much the larger part of an inverse is below it, more than it may be above it by rounding.
-_PAIR_BIAS = 2.0**-51
 
 
 def has_way(x: Value) -> bool:
@@ -53,37 +58,34 @@ def divided(x1: Value, x2: Value) -> Value:
 
 
 def rooted(x: Value) -> Value:
-    """The square root, correctly rounded; of zeros too it is none of the divider's."""
+    """The square root, correctly rounded.
+
+    The inverse root is that of the least number for all below it: zeros stay what they are, and of others the error e
+    either is so small that 5/2 e^3 is within the step, or so large that the results, e^3 times the step apart, differ.
+    """
     if not has_way(x):
         return sqrt(x)
-    rough = rough_inverse_root(x)
+    rough = rough_inverse_root(at_least_by_register(x, _LEAST_ROOT))
     y, half = x * rough, rough * 0.5
     error = fma(-y, half, 0.5 - _ROOT_BIAS)
     more = fma(error * 1.5, error, error)
     y, below = fma(y, more, y), fma(half, more, half)
     rest = fma(-y, y, x)
     low, high = fma(rest, below, y), fma(rest, below * _ROOT_STEP, y)
-    outside = x.bits(U64) - _LEAST > x.bits(U64).like(_COUNT - 1)
-    something = x.differs(0.0)
-    return _unless((outside | low.differs(high)) & something, select(something, low, x), lambda: sqrt(x))
+    return _unless(low.differs(high), low, lambda: sqrt(x))
 
 
 def over_root(x1: Value, x2: Value) -> Value:
-    """x1 / sqrt(x2), to half a unit in the last place and little more; without another way, of the root as rounded.
-
-    The inverse root is the sum of two numbers, both positive, so that infinities and signed zeros come out right.
-    """
+    """x1 / sqrt(x2), to half a unit in the last place and little more; without another way, of the root as rounded."""
     if not has_way(x2):
         return x1 / sqrt(x2)
     rough = rough_inverse_root(x2)
     # The square is exact, of so few bits is what it is of; (1 - e)^(-1/2) = 1 + e / 2 + 3/8 e^2 + ...
     error = fma(-x2, rough * rough, 1.0)
-    series = fma(fma(error, 5 / 16, _SQUARE), error, 0.5)
-    more = fma(series, error, -_PAIR_BIAS)
-    high = fma(rough, more, rough)
-    low = fma(rough, _PAIR_BIAS, fma(rough, more, rough - high))
-    outside = x2.bits(U64) - _LEAST_ROOT >= x2.bits(U64).like(_ROOTS)
-    return _unless(outside, fma(x1, high, x1 * low), lambda: x1 / sqrt(x2))
+    more = fma(fma(error, 5 / 16, _SQUARE), error, 0.5) * error
+    y = copysign(fma(x1, rough, x1 * rough * more), x1)
+    special = is_special(y)
+    return _unless(special, y, lambda: select(special, x1 / sqrt(x2), y))
 
 
 def _unless(condition: Value, y: Value, function: Callable[[], Value]) -> Value:

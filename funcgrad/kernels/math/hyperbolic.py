@@ -14,7 +14,7 @@ from funcgrad.kernels.math.exponential import (
     reduced,
 )
 from funcgrad.kernels.math.logarithm import LN2, limits, log_above_one, log_sum, split_above_one
-from funcgrad.kernels.math.registers import has_tables, near_inverse, near_quotient, near_root
+from funcgrad.kernels.math.registers import has_single_tables, has_tables, near_inverse, near_quotient, near_root
 
 # (sinh(r) - r) / r^3 and (cosh(r) - 1) / r^2 in powers of r^2, |r| <= log(2) / 2: to 2^-61.7 of sinh and 2^-58.0 of
 # cosh, for float32 to 2^-34.3 and 2^-33.2.
@@ -89,7 +89,7 @@ def _log(size: Value, t: Value, rest: Value) -> Value:
     large = size > chosen(size, 2.0**60, 2.0**30)
     t, rest = select(large, size, t), select(large, 0.0, rest)
     ln2 = select(large, size.like(LN2), 0.0)
-    if has_tables(size):
+    if has_tables(size) or has_single_tables(size):
         return log_above_one(t, rest) + ln2
     k, whole, lost = split_above_one(t, rest)
     return log_sum(k, whole + lost) + ln2
@@ -126,7 +126,7 @@ def atanh(x: Value) -> Value:
     """The inverse of tanh: log(1 + t) / 2, t = 2|x| / (1 - |x|), with the sign of x; NaN beyond 1."""
     size = fabs(x)
     double = size + size
-    if has_tables(x):
+    if has_tables(x) or has_single_tables(x):
         below, lost = quick_sum(x.like(1.0), -size)
         t = near_quotient(double, below)
         y = log_above_one(t, fma(-t, lost, fma(-t, below, double)) * near_inverse(below)) * 0.5

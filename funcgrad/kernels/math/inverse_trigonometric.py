@@ -1,10 +1,12 @@
-"""asin, acos, atan and atan2: an odd polynomial v + v z p(z), z = v^2, added to a multiple of pi/2."""
+"""asin, acos, atan and atan2: an odd polynomial v + v z p(z), z = v^2, beside a multiple of pi/2 or a table."""
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import BOOL, F32, Value, copysign, fabs, fma, select, sqrt
+from funcgrad.kernels.assembly import BOOL, F32, I64, U64, Value, copysign, fabs, fma, select, sqrt
 from funcgrad.kernels.definitions import kernel
 from funcgrad.kernels.math.arithmetic import chosen, format_of, horner, polynomial, quick_sum
+from funcgrad.kernels.math.exponential import clamped, clamped_above
+from funcgrad.kernels.math.registers import entry, has_tables, near_quotient
 
 PI, PI_REST = 3.141592653589793, 1.2246467991473532e-16
 HALF_PI = PI / 2
@@ -60,6 +62,65 @@ ATAN_F32 = (
     0.010914576553520955,
     -0.0017936144646467354,
 )
+# For float64 by a table: tangents of angles in the middle of parts of the axis, of which there are two between powers
+# of 2 from 1/16 to 16, as quotients; and the angles. Below the first part the angle is 0, above the last pi/2; others
+# were chosen so that they are within 2^-63 of doubles. (atan(v) - v) / v^3 in powers of v^2 for v up to 0.0991: atan to
+# 2^-54.6.
+TANGENTS = (
+    2.4142748825252056,
+    3.434519705362618,
+    4.808548741042614,
+    6.860738658346236,
+    9.607666341587901,
+    1.0,
+    0.0,
+    0.10938458424061537,
+    0.15613014623522758,
+    0.21856555063277483,
+    0.31140858586877584,
+    0.4361025160178542,
+    0.6180888125672936,
+    0.8673404864966869,
+    1.2198394304141402,
+    1.7231819806620479,
+)
+TANGENTS_BELOW = (
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    6.123233995736766e-17,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+)
+ANGLES = (
+    1.1781062250298526,
+    1.2874678180062775,
+    1.3657559365100251,
+    1.4260586708147878,
+    1.467086213580256,
+    1.5707963267948966,
+    0.0,
+    0.10895142792084135,
+    0.15487974240228203,
+    0.21518166668451952,
+    0.3018902464211818,
+    0.4112368697267288,
+    0.5536140288113476,
+    0.7144753658988834,
+    0.8841102231442667,
+    1.044971800548277,
+)
+ATAN_SHORT = (-0.3333333333331647, 0.19999999975629662, -0.14285702841810363, 0.1110876356912986, -0.08871741007155905)
 
 
 def _rest_of_pi(x: Value) -> float:
@@ -111,9 +172,22 @@ def _arc(size: Value, other: Value, negative: Value) -> Value:
     return _from_offset(select(steep, HALF_PI, select(negative, v.like(PI), 0.0)), v, tail)
 
 
+def _arc_by_table(x: Value) -> Value:
+    """The angle with a positive tangent: that of s / c and that of (c x - s) / (s x + c)."""
+    x = clamped_above(x, 2.0**60)
+    bits = clamped(x, 0.0625, 15.0).bits(U64) >> (format_of(x).mantissa - 1)
+    index = bits.bits(I64)
+    above, below = entry("fg_tangents", TANGENTS, index), entry("fg_tangents_below", TANGENTS_BELOW, index)
+    v = near_quotient(fma(below, x, -above), fma(above, x, below))
+    z = v * v
+    return entry("fg_angles", ANGLES, index) + fma(v * z, polynomial(z, ATAN_SHORT), v)
+
+
 @kernel
 def atan(x: Value) -> Value:
     """The inverse tangent."""
+    if has_tables(x):
+        return copysign(_arc_by_table(fabs(x)), x)
     return copysign(_arc(fabs(x), x.like(1.0), x.builder.constant(False, BOOL, x.width)), x)
 
 

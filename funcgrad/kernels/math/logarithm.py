@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F64, I64, U64, Value, copysign, fabs, fma, select
+from funcgrad.kernels.assembly import F32, F64, Value, copysign, fabs, fma, select
 from funcgrad.kernels.definitions import kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import (
     INF,
@@ -12,12 +12,21 @@ from funcgrad.kernels.math.arithmetic import (
     exact_product,
     exact_sum,
     format_of,
+    horner,
     polynomial,
     quick_sum,
 )
 from funcgrad.kernels.math.cancellation import above_one, binary, natural
 from funcgrad.kernels.math.exponential import clamped_below, exp_of_double, falling_exp, lowered
-from funcgrad.kernels.math.registers import entry, exponent_and_mantissa, has_tables
+from funcgrad.kernels.math.registers import (
+    entry,
+    exponent_and_mantissa,
+    has_single_tables,
+    has_tables,
+    part_of_mantissa,
+    single_entry,
+    single_exponent_and_mantissa,
+)
 
 LN2 = 0.6931471805599453
 LN2_REST = 2.3190468138462996e-17
@@ -61,7 +70,7 @@ LOG_F32 = (
 
 
 # (log2(1 + f) - f log2(e)) / f^2 and (log10(1 + f) - f log10(e)) / f^2 there, with log2(e) and log10(e) rounded: to
-# 2^-54.5 of log2(1 + f) and of log10(1 + f), and to 2^-25.2 for float32.
+# 2^-54.5 of log2(1 + f), and to 2^-25.2 of both for float32.
 LOG2_E = 1.4426950408889634
 LOG2_E_REST = 2.0355273740931033e-17
 LOG2_F64 = (
@@ -99,28 +108,6 @@ LOG2_F32 = (
     -0.05259113758802414,
 )
 LOG10_E = 0.4342944819032518
-LOG10_F64 = (
-    -0.21714724095162663,
-    0.14476482730110277,
-    -0.1085736204754303,
-    0.08685889637516925,
-    -0.07238241370853377,
-    0.06204206947629775,
-    -0.0542868064338775,
-    0.04825490485172203,
-    -0.04342957213486258,
-    0.03948259873683871,
-    -0.03618926316215154,
-    0.03338101187370458,
-    -0.03102824461934846,
-    0.02927411807552907,
-    -0.027348533901235962,
-    0.023349226796029746,
-    -0.021086607454367752,
-    0.029626356991694757,
-    -0.03689238084036262,
-    0.01983894974125796,
-)
 LOG10_E_SINGLE = 0.4342944920063019
 LOG10_F32 = (
     -0.2171471118927002,
@@ -134,8 +121,9 @@ LOG10_F32 = (
     -0.06463120877742767,
 )
 LOG10_2 = 0.3010299956639812
-LOG10_2_REST = -2.8037281277851704e-18
 LOG10_2_SINGLE = float.fromhex("0x1.344136p-2")
+# Below it, so that infinite numbers times what it lacks have the same sign.
+LOG10_2_BELOW = float.fromhex("0x1.344134p-2")
 
 
 def split(x: Value) -> tuple[Value, Value]:
@@ -173,79 +161,161 @@ def limits(x: Value, y: Value) -> Value:
     return select(x <= 0.0, select(x.equals(0.0), -INF, x.like(NAN)), y)
 
 
-# In float64, by a table (Tang): the mantissa m is between 3/4 and 3/2, c near 1 / m of the table, and m c = 1 + f.
+# In float64, by a table (Tang): the mantissa m is from 1 to 2, c near 1 / m of the table, and m c = 1 + f. The number
+# k - log2(c) is exact, and exactly zero on both sides of x = 1, as there c is a power of 2 and f exact.
 
 
-# Near 1 / m for m between 1 + i/16 and 1 + (i + 1)/16, or between half of these for i from 8; and -log of them. Each
-# was chosen so that its logarithm is within 2^ -63.043 of a double. Both sides of 1 have 1, so that f is m - 1 there.
+# Near 1 / m for m within 1/31 of 1 + i/15.5, and -log2 of them. Each was chosen so that its logarithm is within 2^-60
+# of a number of 42 bits after the point, near both ends within 2^-63.
 INVERSES = (
     1.0,
-    0.9141759872436523,
-    0.8641643524169922,
-    0.8204746246337891,
-    0.7800722122192383,
-    0.7443990707397461,
-    0.7118139266967773,
-    0.6806173324584961,
-    1.30596923828125,
-    1.254654884338379,
-    1.207850456237793,
-    1.1629266738891602,
-    1.1226186752319336,
-    1.084425926208496,
-    1.0491275787353516,
+    0.9393953627022711,
+    0.8857150950743744,
+    0.8378378392962986,
+    0.7948718362977161,
+    0.7560977773237028,
+    0.7209303304416608,
+    0.6888889249785279,
+    0.6595748642994295,
+    0.6326531707600225,
+    0.6078431700680085,
+    0.5849057068235197,
+    0.5636363976991561,
+    0.5438621212879298,
+    0.5254243608769684,
+    0.5,
+)
+LOG2S = (
+    0.0,
+    0.0901956230959513,
+    0.17508538823312847,
+    0.25525705273071253,
+    0.33120583328718567,
+    0.40335528142168187,
+    0.47206824843487993,
+    0.5376567103626257,
+    0.6003916746467439,
+    0.6605132839447379,
+    0.7182289537038287,
+    0.7737240296148684,
+    0.8271633159499743,
+    0.8786871458869427,
+    0.9284450034724614,
     1.0,
 )
-LOGARITHMS = (
-    0.0,
-    0.089732179844193,
-    0.14599230556327403,
-    0.19787229564103148,
-    0.2483687838154877,
-    0.29517800254939053,
-    0.33993874063414536,
-    0.3847550508004304,
-    -0.26694547642771654,
-    -0.22686054220729965,
-    -0.18884229734431274,
-    -0.1509398224423658,
-    -0.11566405908323747,
-    -0.08105074670081557,
-    -0.04795894140458608,
-    0.0,
-)
-# (log(1 + f) - f) / f^2 for -1/32 <= f <= 1/16; log(1 + f) to 2^-54.9 of it.
+# (log(1 + f) - f) / f^2 for |f| <= 1/30.99, and the same in base 2 and 10; the logarithm to 2^-55.6 of it.
 LOG_SHORT = (
-    -0.49999999999999445,
-    0.3333333333333252,
-    -0.25000000003129813,
-    0.2000000001048374,
-    -0.16666661770487035,
-    0.14285689197859713,
-    -0.12503074704615047,
-    0.11133280996278486,
-    -0.09209154969708984,
+    -0.4999999999999959,
+    0.33333333333332216,
+    -0.25000000005288336,
+    0.20000000009567506,
+    -0.16666648260828856,
+    0.14285689418530118,
+    -0.12523548539202836,
+    0.11136648375148557,
 )
+LOG2_SHORT = (
+    -0.7213475204444758,
+    0.4808983469629679,
+    -0.36067376029829784,
+    0.2885390083279545,
+    -0.24044890975749392,
+    0.2060989209134437,
+    -0.18067498906405893,
+    0.16067121885616203,
+)
+LOG10_SHORT = (
+    -0.21714724095162413,
+    0.1447648273010788,
+    -0.10857362049873469,
+    0.08685889642194708,
+    -0.07238233423893298,
+    0.062041962557548576,
+    -0.05438859503266435,
+    0.04836461783974376,
+)
+# The same in float32: -log2 within 2^-30.8 of a number of 16 bits after the point; log(1 + f) to 2^-30.6 of it,
+# and what the numbers that multiply f in other bases lack.
+INVERSES_F32 = (
+    1.0,
+    0.9363110661506653,
+    0.8828942179679871,
+    0.8394390940666199,
+    0.7951905727386475,
+    0.7575809955596924,
+    0.7198062539100647,
+    0.6884800791740417,
+    0.6594790816307068,
+    0.6336402297019958,
+    0.6074501872062683,
+    0.583983302116394,
+    0.5635289549827576,
+    0.5453230738639832,
+    0.5255776047706604,
+    0.5,
+)
+LOG2S_F32 = (
+    0.0,
+    0.094940185546875,
+    0.1796875,
+    0.25250244140625,
+    0.33062744140625,
+    0.4005279541015625,
+    0.4743194580078125,
+    0.53851318359375,
+    0.6006011962890625,
+    0.65826416015625,
+    0.7191619873046875,
+    0.7760009765625,
+    0.8274383544921875,
+    0.87481689453125,
+    0.9280242919921875,
+    1.0,
+)
+LOG_SHORT_F32 = (-0.4999999403953552, 0.33333319425582886, -0.25023403763771057, 0.20029225945472717)
+LOG2_SHORT_F32 = (LOG2_E - LOG2_E_SINGLE, *[LOG2_E * c for c in LOG_SHORT_F32])
+LOG10_SHORT_F32 = (LOG10_E - LOG10_E_SINGLE, *[LOG10_E * c for c in LOG_SHORT_F32])
+
+
+def decomposed(x: Value) -> tuple[Value, Value]:
+    """k - log2(c) and f with x = 2^k (1 + f) / c."""
+    k, mantissa = exponent_and_mantissa(x)
+    index, inverse = tabulated(mantissa)
+    return whole_log2(k, index), fma(mantissa, inverse, -1.0)
 
 
 def tabulated(mantissa: Value) -> tuple[Value, Value]:
-    """c and -log(c) for a mantissa."""
-    index = (mantissa.bits(U64) >> 48).bits(I64)
-    return entry("fg_inverses", INVERSES, index), entry("fg_logarithms", LOGARITHMS, index)
+    """Where a mantissa is in the tables, and c."""
+    index = part_of_mantissa(mantissa)
+    return index, entry("fg_inverses", INVERSES, index)
 
 
-def table_sum(k: Value, f: Value, start: Value) -> Value:
-    """k log 2 + start + log(1 + f)."""
-    return fma(k, LN2, start + fma(f * f, polynomial(f, LOG_SHORT), f))
+def whole_log2(k: Value, index: Value) -> Value:
+    """k - log2(c)."""
+    return k + entry("fg_log2s", LOG2S, index)
+
+
+def table_sum(whole: Value, f: Value) -> Value:
+    """log 2 times k - log2(c), and log(1 + f)."""
+    if f.element is F32:
+        return fma(whole, LN2_F32, fma(f * f, horner(f, LOG_SHORT_F32), f))
+    return fma(whole, LN2, fma(f * f, polynomial(f, LOG_SHORT), f))
+
+
+def decomposed_single(x: Value) -> tuple[Value, Value]:
+    """The same in float32."""
+    k, mantissa = single_exponent_and_mantissa(x)
+    f = fma(mantissa, single_entry(INVERSES_F32, mantissa), -1.0)
+    return k + single_entry(LOG2S_F32, mantissa), f
 
 
 @kernel
 def log(x: Value) -> Value:
     """The natural logarithm."""
     if x.element is F64:
-        k, mantissa = exponent_and_mantissa(x)
-        inverse, start = tabulated(mantissa)
-        return table_sum(k, fma(mantissa, inverse, -1.0), start)
+        return table_sum(*decomposed(x))
+    if has_single_tables(x):
+        return table_sum(*decomposed_single(x))
     k, mantissa = split_any(x)
     return limits(x, log_sum(k, mantissa - 1.0))
 
@@ -262,6 +332,12 @@ def log2_sum(k: Value, f: Value) -> Value:
 @kernel
 def log2(x: Value) -> Value:
     """The logarithm in base 2; exact for powers of 2."""
+    if x.element is F64:
+        whole, f = decomposed(x)
+        return whole + fma(f, LOG2_E, f * f * polynomial(f, LOG2_SHORT))
+    if has_single_tables(x):
+        whole, f = decomposed_single(x)
+        return whole + fma(f, LOG2_E_SINGLE, f * horner(f, LOG2_SHORT_F32))
     k, mantissa = split_any(x)
     return limits(x, log2_sum(k, mantissa - 1.0))
 
@@ -269,12 +345,17 @@ def log2(x: Value) -> Value:
 @kernel
 def log10(x: Value) -> Value:
     """The logarithm in base 10; exact for powers of 10."""
+    if x.element is F64:
+        whole, f = decomposed(x)
+        return fma(whole, LOG10_2, fma(f, LOG10_E, f * f * polynomial(f, LOG10_SHORT)))
+    if has_single_tables(x):
+        whole, f = decomposed_single(x)
+        rest = fma(f, horner(f, LOG10_SHORT_F32), whole * (LOG10_2 - LOG10_2_BELOW))
+        return fma(whole, LOG10_2_BELOW, fma(f, LOG10_E_SINGLE, rest))
     k, mantissa = split_any(x)
     f = mantissa - 1.0
-    scale, coefficients = chosen(x, (LOG10_E, LOG10_F64), (LOG10_E_SINGLE, LOG10_F32))
-    ratio, ratio_rest = chosen(x, (LOG10_2, LOG10_2_REST), (LOG10_2_SINGLE, LOG10_2 - LOG10_2_SINGLE))
-    rest = fma(f * f, polynomial(f, coefficients), k * ratio_rest)
-    return limits(x, fma(k, ratio, fma(f, scale, rest)))
+    rest = fma(f * f, polynomial(f, LOG10_F32), k * (LOG10_2 - LOG10_2_SINGLE))
+    return limits(x, fma(k, LOG10_2_SINGLE, fma(f, LOG10_E_SINGLE, rest)))
 
 
 # log(1 + x): 1 + x = 2^k m is rounded; what it lost is added to m - 1, which is x itself where k is 0
@@ -292,21 +373,27 @@ def split_above_one(x: Value, rest: Value) -> tuple[Value, Value, Value]:
 
 
 def log_above_one(x: Value, rest: Value | None = None) -> Value:
-    """log(1 + x + rest) in float64, for x above -1 and a rest far below it."""
+    """log(1 + x + rest) by a table, for x above -1 and a rest far below it."""
     total = 1.0 + x
-    k, mantissa = exponent_and_mantissa(total)
-    inverse, start = tabulated(mantissa)
-    shrink = (mantissa.bits(I64) - total.bits(I64) + x.like(1.0).bits(I64)).bits(F64)
+    if x.element is F64:
+        k, mantissa = exponent_and_mantissa(total)
+        index, inverse = tabulated(mantissa)
+        whole = whole_log2(k, index)
+    else:
+        k, mantissa = single_exponent_and_mantissa(total)
+        inverse, whole = single_entry(INVERSES_F32, mantissa), k + single_entry(LOG2S_F32, mantissa)
+    f = fma(mantissa, inverse, -1.0)
     lost = x - (total - 1.0) if rest is None else (x - (total - 1.0)) + rest
+    integer = format_of(x).integer
+    shrunk = (inverse.bits(integer) - (total.bits(integer) - mantissa.bits(integer))).bits(x.element)
     # 1 counts beside x only below 2^60.
-    lost = select(x > 2.0**60, 0.0, lost * shrink)
-    return table_sum(k, fma(lost, inverse, fma(mantissa, inverse, -1.0)), start)
+    return table_sum(whole, select(x > 2.0**60, f, fma(lost, shrunk, f)))
 
 
 @kernel
 def log1p(x: Value) -> Value:
     """log(1 + x)."""
-    if x.element is F64:
+    if x.element is F64 or has_single_tables(x):
         return copysign(log_above_one(x), x)
     k, whole, lost = split_above_one(x, x.like(0.0))
     y = limits(1.0 + x, log_sum(k, whole + lost))

@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-from funcgrad.kernels.assembly import F32, F64, I64, U64, Value, copysign, fabs, fma, rint, select, sqrt
+from funcgrad.kernels.assembly import F32, F64, I64, Value, copysign, fabs, fma, rint, select, sqrt
 from funcgrad.kernels.definitions import kernel, outlined, rarely
 from funcgrad.kernels.math.arithmetic import INF, NAN, Pair, chosen, exact_product, format_of, polynomial, quick_sum
 from funcgrad.kernels.math.exponential import RATIOS, clamped, power_of_sixteenths, power_of_two, scaled_exp2
-from funcgrad.kernels.math.logarithm import INVERSES, split, split_any
-from funcgrad.kernels.math.registers import ENTRIES, entry, exponent_and_mantissa, has_tables, near_inverse
+from funcgrad.kernels.math.logarithm import decomposed, split, split_any, tabulated, whole_log2
+from funcgrad.kernels.math.registers import (
+    ENTRIES,
+    entry,
+    exponent_and_mantissa,
+    has_registers,
+    has_tables,
+    near_inverse,
+    scaled_by_register,
+)
 
-# 2 / log(2) as a pair; what multiplies s^3, s^5, ... in log2((1 + s) / (1 - s)) for s up to 1/32.5, to 2^-67 of it;
-# and log2 of the inverses of `logarithm.INVERSES` as pairs, the first of which have 40 bits after the point.
+# 2 / log(2) as a pair; what multiplies s^3, s^5, ... in log2((1 + s) / (1 - s)) for s up to 1/60.9, to 2^-70.9 of it;
+# and what `logarithm.LOG2S` lack.
 TWO_LOG2_E = (2.8853900817779268, 4.0710547481862066e-17)
-LOG2_TAIL = (0.9617966939259756, 0.5770780163555679, 0.4121985832585664, 0.3205984620223153, 0.26283422322600763)
-LOG2S = (
-    0.0,
-    0.12945617086916172,
-    0.21062237524438387,
-    0.28546937965074903,
-    0.3583204127226054,
-    0.42585184045765345,
-    0.49042793531862117,
-    0.5550842037464463,
-    -0.38512091502980184,
-    -0.3272905792155143,
-    -0.27244184588835196,
-    -0.21776013331054855,
-    -0.1668679644481017,
-    -0.11693151032523019,
-    -0.06919012693106197,
-    0.0,
+LOG2_TAIL = (
+    0.9617966939259756,
+    0.5770780163581871,
+    0.41219854904741693,
+    0.32076265242462576,
 )
 LOG2S_REST = (
     0.0,
-    2.1211761213474631e-13,
-    -3.0221190467271184e-13,
-    -1.1806432360983342e-13,
-    -3.782754486392879e-13,
-    -1.3793956134821127e-13,
-    2.999064406242702e-13,
-    3.1580232115293474e-13,
-    -2.06500653610629e-13,
-    -3.3827561108123146e-13,
-    -3.670870146310014e-13,
-    2.867321338753225e-13,
-    -3.7306205737779135e-13,
-    -3.839354393347329e-13,
-    3.812563990563991e-13,
+    -2.866283713134813e-20,
+    -2.4456951517851848e-20,
+    2.0990832002491793e-19,
+    -3.622934308208322e-19,
+    -4.482905634784296e-19,
+    -4.608133211559808e-19,
+    5.552823001803776e-19,
+    5.17865095490141e-19,
+    5.2572457463016953e-20,
+    7.950209358954987e-19,
+    -6.827994672795022e-19,
+    3.4333469512225203e-19,
+    -6.923703888600808e-20,
+    1.7885430299816547e-20,
     0.0,
 )
 # (2^f - 1) / f for |f| <= 1/32 to 2^-55.9 of 2^f.
@@ -96,15 +91,14 @@ EXP2_SHORT = (
     0.000154613677423396,
     1.3359512122884454e-05,
 )
-# The same where a table leaves f from -1/32 to 1/16, to 2^-39.9, and |f| <= 1/32, to 2^-37.5.
+# The same where a table leaves |f| <= 1/30.99, to 2^-37.5, and |f| <= 1/32, to 2^-37.5.
 LOG2_OF_REST = (
-    1.442695040889867,
-    -0.721347520293074,
-    0.4808983349891447,
-    -0.36067427249408823,
-    0.2885672109557923,
-    -0.24025455238396032,
-    0.18780927490518948,
+    1.442695040896246,
+    -0.7213475204763822,
+    0.48089822125420306,
+    -0.36067354170085697,
+    0.28886106664270567,
+    -0.24081755036908928,
 )
 EXP2_OF_REST_SHORT = (0.693147180397163, 0.2402265065280602, 0.05550542632028708, 0.009619115578450948)
 
@@ -119,6 +113,34 @@ INVERSE_CBRT_F64 = (
     0.09328607278976278,
 )
 INVERSE_CBRT_F32 = (0.9997786283493042, -0.33466994762420654, 0.2377215325832367, -0.15854020416736603)
+# For float64 by a table: the cube roots of `logarithm.INVERSES`, and of 1, 1/2 and, at -1, of 2; (1 + f)^(-1/3) for
+# |f| <= 1/30.99 to 2^-31.7.
+CBRTS = (
+    1.0,
+    0.9793760302272216,
+    0.9603539981639457,
+    0.9427285439180724,
+    0.9263299442549203,
+    0.9110159636187175,
+    0.8966668190188877,
+    0.8831810342140236,
+    0.8704717854655556,
+    0.8584636219606452,
+    0.8470918702445572,
+    0.8362997229408098,
+    0.826037334961717,
+    0.8162620472338507,
+    0.8069316219335244,
+    0.7937005259840998,
+)
+ROOTS_OF_REMAINDERS = (1.0, 0.7937005259840998, *([0.0] * 13), 1.2599210498948732)
+INVERSE_CBRT_SHORT = (
+    1.0000000000078444,
+    -0.3333332909825147,
+    0.22222212431102892,
+    -0.17300213557325284,
+    0.1442353576134583,
+)
 
 
 # pow: 2^(y log2 |x|), with log2 as a pair: by a table where AVX-512 looks it up, else by a longer series
@@ -130,18 +152,20 @@ def _log2_by_table(x: Value) -> Pair:
     x = 2^k m and m c = 1 + f with c of a table; with s = f / (2 + f), log2(1 + f) = 2 log2(e) s (1 + s^2 / 3 + ...).
     """
     k, mantissa = exponent_and_mantissa(x)
-    index = (mantissa.bits(U64) >> 48).bits(I64)
-    product, lost = exact_product(mantissa, entry("fg_inverses", INVERSES, index))
+    index, inverse = tabulated(mantissa)
+    product, lost = exact_product(mantissa, inverse)
     f = product - 1.0
     inverse = near_inverse(2.0 + f)
     s = f * inverse
     s = fma(fma(-s, f, fma(s, -2.0, f)), inverse, s)
-    s_rest = (fma(-s, f, fma(s, -2.0, f)) + fma(-lost, s, lost)) * inverse
+    # What the product lost is divided by 2 (1 + f) = (2 + f) (1 + s).
+    more = fma(-s, fma(-lost, s, lost), lost)
+    s_rest = (fma(-s, f, fma(s, -2.0, f)) + more) * inverse
     y = s * TWO_LOG2_E[0]
     y_rest = fma(s_rest, TWO_LOG2_E[0], fma(s, TWO_LOG2_E[1], fma(s, TWO_LOG2_E[0], -y)))
     square = s * s
     y_rest = fma(s * square, polynomial(square, LOG2_TAIL), y_rest)
-    total, rest = quick_sum(k + entry("fg_log2s", LOG2S, index), y)
+    total, rest = quick_sum(whole_log2(k, index), y)
     return quick_sum(total, rest + (entry("fg_log2s_rest", LOG2S_REST, index) + y_rest))
 
 
@@ -252,10 +276,8 @@ def pow_single_anywhere(x: Value, y: Value) -> Value:
 def log2_short(x: Value) -> Value:
     """log2 of a positive float64 to 2^-35 of it."""
     if has_tables(x):
-        k, mantissa = exponent_and_mantissa(x)
-        index = (mantissa.bits(U64) >> 48).bits(I64)
-        f = fma(mantissa, entry("fg_inverses", INVERSES, index), -1.0)
-        return fma(f, polynomial(f, LOG2_OF_REST), k + entry("fg_log2s", LOG2S, index))
+        whole, f = decomposed(x)
+        return fma(f, polynomial(f, LOG2_OF_REST), whole)
     k, mantissa = split(x)
     f = mantissa - 1.0
     return fma(f, polynomial(f, LOG2_SHORT), k)
@@ -274,9 +296,19 @@ def exp2_short(x: Value) -> Value:
 # Roots
 
 
+def times_power_of_two(y: Value, k: Value) -> Value:
+    """y 2^k of a whole number k for which the power is normal; in registers, of infinite ones too."""
+    if has_registers(y):
+        return scaled_by_register(y, k)
+    form = format_of(y)
+    return y * power_of_two(k + (form.rounder + form.bias))
+
+
 @kernel
 def cbrt(x: Value) -> Value:
     """The cube root: of x = 2^(3q) a, z is a^(-1/3) by a polynomial and a step of third order; a z^2 is corrected."""
+    if has_tables(x):
+        return _cbrt_by_table(x)
     size = fabs(x)
     k, mantissa = split_any(size)
     form = format_of(x)
@@ -294,6 +326,27 @@ def cbrt(x: Value) -> Value:
     y = fma(fma(-y, lost, fma(-y, y_square, a)), square * (1.0 / 3.0), y)
     y = copysign(y * power_of_two(shifted), x)
     return select((size > 0.0) & (size < INF), y, x)
+
+
+def _cbrt_by_table(x: Value) -> Value:
+    """The cube root in float64: z is a^(-1/3) to 2^-31, by a table for the mantissa and one for what q leaves."""
+    size = fabs(x)
+    k, mantissa = exponent_and_mantissa(size)
+    index, inverse = tabulated(mantissa)
+    rounder = format_of(x).rounder
+    q = fma(k, 1.0 / 3.0, rounder) - rounder
+    remainder = fma(q, -3.0, k)
+    z = entry("fg_cbrts", CBRTS, index) * entry(
+        "fg_roots_of_remainders", ROOTS_OF_REMAINDERS, (remainder + rounder).bits(I64)
+    )
+    z = z * polynomial(fma(mantissa, inverse, -1.0), INVERSE_CBRT_SHORT)
+    a = times_power_of_two(mantissa, remainder)
+    square = z * z
+    y = a * square
+    y = fma(fma(-y, y * y, a), square * (1.0 / 3.0), y)
+    y = copysign(times_power_of_two(y, q), x)
+    # Registers have zeros and infinities as powers of 2 to infinite ones.
+    return y if has_registers(x) else select((size > 0.0) & (size < INF), y, x)
 
 
 @kernel

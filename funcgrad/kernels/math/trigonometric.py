@@ -3,7 +3,7 @@
 Up to 2^20 the reduction is that of Cody and Waite with pi/2 in three parts; above, in a function that only vectors
 with such a number call, that of Payne and Hanson: integers of 192 bits, the product of the mantissa and those bits of
 2/pi that matter. sin and cos of one number share all but the last few instructions. float32 goes by way
-of float64.
+of float64, of which it needs fewer digits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from funcgrad.kernels.assembly import F64, I64, U64, Value, fabs, fma, select
+from funcgrad.kernels.assembly import F32, F64, I64, U64, Value, fabs, fma, select
 from funcgrad.kernels.definitions import kernel, looked_up, outlined, rarely
 from funcgrad.kernels.math.arithmetic import (
     INF,
@@ -20,10 +20,11 @@ from funcgrad.kernels.math.arithmetic import (
     exact_product,
     exact_sum,
     format_of,
+    horner,
     polynomial,
     quick_sum,
 )
-from funcgrad.kernels.math.registers import ENTRIES, entry
+from funcgrad.kernels.math.registers import ENTRIES, entry, near_inverse
 
 # pi/2 in three parts: a multiple of the second has no rounding error while the multiplier is below 2^20.
 HALF_PI = (1.5707963267948966, 6.12323399538461e-17, 3.5215598651832e-27)
@@ -51,8 +52,8 @@ COSINE = (
 )
 
 BY_PI = 0.3183098861837907
-# sin and cos of multiples of pi/16, the former as pairs; Taylor's series of (sin(r) - r) / r^3 and (cos(r) - 1) / r^2,
-# which for |r| <= pi/32 have errors of 2^-58.7 of sin and 2^-55.3.
+# sin and cos of multiples of pi/16, the former as pairs; (sin(r) - r) / r^3 and (cos(r) - 1) / r^2 in powers of r^2 for
+# |r| <= pi/32: to 2^-67.2 of sin and 2^-64.0.
 SINES = (
     0.0,
     0.19509032201612828,
@@ -107,8 +108,19 @@ COSINES = (
     -0.9238795325112867,
     -0.9807852804032304,
 )
-SINE_SERIES = (-1 / 6, 1 / 120, -1 / 5040, 1 / 362880)
-COSINE_SERIES = (-1 / 2, 1 / 24, -1 / 720, 1 / 40320)
+SINE_SHORT = (-0.16666666666666666, 0.008333333333321171, -0.00019841269413017266, 2.7551673567219e-06)
+COSINE_SHORT = (-0.49999999999999983, 0.041666666666498764, -0.0013888888363240046, 2.479510447639699e-05)
+# For float32: (sin(r) - r) / r^3 in powers of r^2, |r| <= pi/2, to 2^-35.3 of sin; and for the tangent that and
+# (cos(r) - 1) / r^2 for |r| <= pi/4, to 2^-37.5 and 2^-34.1.
+SINE_F32 = (
+    -0.1666666662610748,
+    0.008333331106753763,
+    -0.00019840867961029595,
+    2.752537133571713e-06,
+    -2.3888673591437395e-08,
+)
+TAN_SINE_F32 = (-0.16666666641607175, 0.00833332938363519, -0.00019839334103778774, 2.7183044412105345e-06)
+TAN_COSINE_F32 = (-0.49999999724890754, 0.04166662329901222, -0.0013886762971374049, 2.439037143336821e-05)
 
 # 2/pi to 1216 bits, after 64 zeros, in words of 64 bits.
 _TWO_BY_PI_BITS = (
@@ -238,7 +250,7 @@ def tan_of_large(x: Value) -> Value:
     return _tangent(*quarters_of_large(x), x)
 
 
-# Up to 2^20: |x| = k pi/16 + r, a table of sin and cos of k pi/16, and Taylor's series in r
+# Up to 2^20: |x| = k pi/16 + r, a table of sin and cos of k pi/16, and polynomials in r
 
 
 def _sixteenths(size: Value) -> tuple[Value, Value, Value, Value]:
@@ -251,17 +263,15 @@ def _sixteenths(size: Value) -> tuple[Value, Value, Value, Value]:
     r = fma(k, second, whole)
     square = r * r
     rest = fma(k, third, fma(k, second, whole - r))
-    bend = fma(r * square, polynomial(square, SINE_SERIES), rest)
-    return shifted.bits(I64), r, bend, square * polynomial(square, COSINE_SERIES)
+    bend = fma(r * square, polynomial(square, SINE_SHORT), rest)
+    return shifted.bits(I64), r, bend, square * polynomial(square, COSINE_SHORT)
 
 
 def _sine_at(index: Value, r: Value, bend: Value, drop: Value) -> tuple[Value, Value]:
     """The size of sin(k pi/16 + r), or its negative, and k with the sign in its first bit; the cosine for k + 8."""
     sine, cosine = entry("fg_sines", SINES, index), entry("fg_cosines", COSINES, index)
-    small = fma(sine, drop, entry("fg_sines_rest", SINES_REST, index))
-    y = fma(cosine, r, sine)
-    error = fma(cosine, r, sine - y)
-    return y + (error + fma(cosine, bend, small)), index << 59
+    small = fma(cosine, bend, fma(sine, drop, entry("fg_sines_rest", SINES_REST, index)))
+    return sine + fma(cosine, r, small), index << 59
 
 
 def _sine_of(x: Value, parts: tuple[Value, Value, Value, Value]) -> Value:
@@ -275,38 +285,67 @@ def _cosine_of(x: Value, parts: tuple[Value, Value, Value, Value]) -> Value:
     return (y.bits(I64) ^ (sign & -(2**63))).bits(F64)
 
 
-def _double(function: Callable[[Value], Value], x: Value) -> Value:
-    """A function of float64, of float32 by way of it."""
-    return function(x.convert(F64)).convert(x.element)
+# float32 up to 2^20, by float64 of fewer digits: sin and cos by halves of a circle, tan by quarters
+
+
+def _short_sine(x: Value, shift: float = 0.0) -> Value:
+    """sin(x + shift pi), of a shift 0 or 1/2: of x = (k - shift) pi + r it is sin(r), or its negative for odd k."""
+    wide = x.convert(F64)
+    rounder = format_of(wide).rounder
+    shifted = fma(wide, BY_PI, shift) + rounder if shift else fma(wide, BY_PI, rounder)
+    k = shifted - rounder - shift if shift else shifted - rounder
+    r = fma(k, -2.0 * HALF_PI[1], fma(k, -2.0 * HALF_PI[0], wide))
+    square = r * r
+    y = r * fma(square, horner(square, SINE_F32), 1.0)
+    return (y.bits(I64) ^ (shifted.bits(I64) << 63)).bits(F64).convert(x.element)
+
+
+def _short_tangent(x: Value) -> Value:
+    """tan(x): of r beside a multiple of pi/2, sin(r) / cos(r) or -cos(r) / sin(r)."""
+    wide = x.convert(F64)
+    rounder = format_of(wide).rounder
+    shifted = fma(wide, TWO_BY_PI, rounder)
+    k = shifted - rounder
+    r = fma(k, -HALF_PI[1], fma(k, -HALF_PI[0], wide))
+    square = r * r
+    sine = r * fma(square, horner(square, TAN_SINE_F32), 1.0)
+    cosine = fma(square, horner(square, TAN_COSINE_F32), 1.0)
+    sign = shifted.bits(I64) << 63
+    odd = sign < 0
+    y = select(odd, cosine, sine) * near_inverse(select(odd, sine, cosine))
+    return (y.bits(I64) ^ sign).bits(F64).convert(x.element)
 
 
 def _beyond(x: Value, y: Value, large: Callable[[Value], Value]) -> Value:
-    """y, or a function where x is beyond the first reduction."""
-    return rarely(fabs(x) > LARGEST, y, large, x)
+    """y, or a function of float64 where x is beyond the first reduction."""
+    return rarely(fabs(x) > LARGEST, y, lambda x: large(x.convert(F64)).convert(x.element), x)
 
 
 @kernel
 def sin(x: Value) -> Value:
-    """The sine, at most 0.6 ulp off; NaN for infinities."""
-    return _double(lambda x: _beyond(x, _sine_of(x, _sixteenths(fabs(x))), _sine_of_large), x)
+    """The sine, at most 0.9 ulp off; NaN for infinities."""
+    y = _short_sine(x) if x.element is F32 else _sine_of(x, _sixteenths(fabs(x)))
+    return _beyond(x, y, _sine_of_large)
 
 
 @kernel
 def cos(x: Value) -> Value:
-    """The cosine, at most 0.6 ulp off; NaN for infinities."""
-    return _double(lambda x: _beyond(x, _cosine_of(x, _sixteenths(fabs(x))), _cosine_of_large), x)
+    """The cosine, at most 0.9 ulp off; NaN for infinities."""
+    y = _short_sine(x, 0.5) if x.element is F32 else _cosine_of(x, _sixteenths(fabs(x)))
+    return _beyond(x, y, _cosine_of_large)
 
 
 @kernel
 def tan(x: Value) -> Value:
     """The tangent, at most 1 ulp off; NaN for infinities."""
-    return _double(lambda x: _beyond(x, _tangent(*quarters(x), x), tan_of_large), x)
+    return _beyond(x, _short_tangent(x) if x.element is F32 else _tangent(*quarters(x), x), tan_of_large)
 
 
 def sin_and_cos(x: Value) -> Pair:
-    """Both of one number, for little more than one of them: all but the table's entries is shared."""
-    wide = x.convert(F64)
-    parts = _sixteenths(fabs(wide))
-    sine = _beyond(wide, _sine_of(wide, parts), _sine_of_large)
-    cosine = _beyond(wide, _cosine_of(wide, parts), _cosine_of_large)
-    return sine.convert(x.element), cosine.convert(x.element)
+    """Both of one number; in float64 for little more than one of them: all but the table's entries is shared."""
+    if x.element is F32:
+        sine, cosine = _short_sine(x), _short_sine(x, 0.5)
+    else:
+        parts = _sixteenths(fabs(x))
+        sine, cosine = _sine_of(x, parts), _cosine_of(x, parts)
+    return _beyond(x, sine, _sine_of_large), _beyond(x, cosine, _cosine_of_large)

@@ -5,12 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from funcgrad.kernels.math import exponential, hyperbolic, logarithm, powers, registers
-from tests.kernels.math import test_exponential, test_hyperbolic, test_logarithm, test_powers
+from funcgrad.kernels.math import exponential, hyperbolic, inverse_trigonometric, logarithm, powers, registers
+from tests.kernels.math import (
+    test_exponential,
+    test_hyperbolic,
+    test_inverse_trigonometric,
+    test_logarithm,
+    test_powers,
+)
 from tests.kernels.math.harness import Compiled, everything, has_avx512, loop_text, mixture, numbers, ulp_errors
 
 # What AVX-512 computes as every other processor does, bit by bit.
-SAME = [exponential.exp, exponential.expm1, logarithm.log, logarithm.log1p]
+SAME = [exponential.exp, exponential.expm1, logarithm.log, logarithm.log2, logarithm.log10, logarithm.log1p]
 # What it computes otherwise.
 DIFFERENT = [
     exponential.logistic,
@@ -18,10 +24,22 @@ DIFFERENT = [
     hyperbolic.asinh,
     hyperbolic.acosh,
     hyperbolic.atanh,
+    inverse_trigonometric.atan,
     powers.pow,
+    powers.cbrt,
     logarithm.softplus,
 ]
-ROWS_OF = (test_exponential, test_logarithm, test_hyperbolic, test_powers)
+# And of float32.
+SINGLE = [
+    logarithm.log,
+    logarithm.log2,
+    logarithm.log10,
+    logarithm.log1p,
+    hyperbolic.asinh,
+    hyperbolic.acosh,
+    hyperbolic.atanh,
+]
+ROWS_OF = (test_exponential, test_logarithm, test_hyperbolic, test_inverse_trigonometric, test_powers)
 MEASURED = {row.kernel: row for tests in ROWS_OF for row in tests.ROWS}
 SAMPLES = mixture(everything(), numbers(-750, 750), numbers(-2, 2))
 
@@ -49,6 +67,16 @@ def test_kernel_without_avx512_is_within_its_bound(kernel: Any, width: int) -> N
     assert ulp_errors(y, xs, row.reference, row.precision).max() <= row.bound
 
 
+@pytest.mark.parametrize("width", [1, 4, 8, 16])
+@pytest.mark.parametrize("kernel", SINGLE, ids=lambda kernel: kernel.name)
+def test_kernel_of_float32_is_within_its_bound_with_avx512_and_without(kernel: Any, width: int) -> None:
+    row = MEASURED[kernel]
+    xs = row.samples(np.random.default_rng(1), 1000, np.dtype(np.float32))
+    for avx512 in (False, True) if has_avx512() else (False,):
+        y = Compiled(kernel, (np.float32,), width, avx512)(*xs)
+        assert ulp_errors(y, xs, row.reference, row.precision).max() <= row.bound
+
+
 @pytest.mark.parametrize("avx512", [False, pytest.param(True, marks=pytest.mark.skipif(not has_avx512(), reason="-"))])
 def test_exponent_and_mantissa_make_the_number(avx512: bool) -> None:
     x = np.abs(samples())
@@ -57,7 +85,7 @@ def test_exponent_and_mantissa_make_the_number(avx512: bool) -> None:
         Compiled(lambda x, part=part: registers.exponent_and_mantissa(x)[part], (np.float64,), 8, avx512)(x)
         for part in (0, 1)
     )
-    assert np.all((mantissa >= 0.75) & (mantissa < 1.5))
+    assert np.all((mantissa >= 1.0) & (mantissa < 2.0))
     np.testing.assert_array_equal(np.ldexp(mantissa, k.astype(int)), x)
 
 
