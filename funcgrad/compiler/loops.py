@@ -399,6 +399,14 @@ def parts(step: Step) -> list[list[Step]]:
     return list(step.branches) if type(step) is Branch else []
 
 
+def every(steps: Sequence[Step]) -> Iterator[Step]:
+    """Steps, and the steps that these contain."""
+    for step in steps:
+        yield step
+        for inner in parts(step):
+            yield from every(inner)
+
+
 # Updates of what is there: addition, multiplication, the greater, the smaller, assignment.
 UPDATES = {"add", "scale", "raise", "lower", "set"}
 

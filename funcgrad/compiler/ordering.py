@@ -5,9 +5,10 @@ All that is decided here changes speed and memory traffic, never results (but fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import (
@@ -56,7 +57,7 @@ def plan(nest: Nest) -> Plan:
     axes = tuple(range(len(nest.extents)))
     if nest.ordered or not axes:
         return Plan(nest, axes, None, bits)
-    vector = _vector_axis(nest, [a for a in axes if a not in nest.sequential])
+    vector = vector_axis(list(accesses(nest)), {a: nest.extents[a] for a in axes if a not in nest.sequential})
     across = None if vector is None else _read_across(nest, vector)
     if vector is not None and across is not None:
         return _by_lines(nest, vector, across, bits)
@@ -88,11 +89,15 @@ def _bits(x: Expression) -> int:
     return 8 * x.dtype.itemsize if x.dtype.kind != "c" else 4 * x.dtype.itemsize
 
 
-def accesses(nest: Nest) -> Iterator[tuple[Buffer, Index, bool]]:
+Place: TypeAlias = tuple[Buffer, Index, bool]
+"""An element of a buffer, and whether it is stored."""
+
+
+def accesses(nest: Nest) -> Iterator[Place]:
     """The distinct places that a nest loads from (False) and stores to (True)."""
-    seen: set[tuple[Buffer, Index, bool]] = set()
+    seen: set[Place] = set()
     for s in nest.statements:
-        places: list[tuple[Buffer, Index, bool]] = [(s.buffer, s.index, True)]
+        places: list[Place] = [(s.buffer, s.index, True)]
         places += [(x.buffer, x.index, False) for x in expressions(s) if type(x) is Load]
         for place in places:
             if place not in seen:
@@ -109,6 +114,19 @@ def collapsed(nest: Nest) -> Nest:
         return nest
     affine = {i for _, i, _ in accesses(nest) if type(i) is Affine}
     affine |= {x.index for s in nest.statements for x in expressions(s) if type(x) is Counter}
+    merged = runs(nest, affine)
+    if all(len(group) == 1 for group in merged) and len(merged) == len(nest.extents):
+        return nest
+    return _renumbered(nest, merged)
+
+
+def runs(nest: Nest, affine: set[Affine]) -> list[tuple[int, ...]]:
+    """The counters that can be one, from the outermost to the innermost; those that do not count are in none.
+
+    Args:
+        nest: The nest.
+        affine: All affine functions of its counters.
+    """
     extents = dict(enumerate(nest.extents))
     parted = None if nest.window is None else nest.window.axis
     merged: dict[int, tuple[int, ...]] = {axis: (axis,) for axis in extents if extents[axis] > 1 or axis == parted}
@@ -125,9 +143,7 @@ def collapsed(nest: Nest) -> Nest:
                     break
             if again:
                 break
-    if all(len(group) == 1 for group in merged.values()) and len(merged) == len(extents):
-        return nest
-    return _renumbered(nest, [merged[axis] for axis in sorted(merged)])
+    return [merged[axis] for axis in sorted(merged)]
 
 
 def _continues(affine: set[Affine], last: int, inner: tuple[int, ...], extents: dict[int, int]) -> bool:
@@ -205,30 +221,34 @@ def _with_parts(y: Expression, parts: list[Expression], affine: Callable[[Affine
 # Order -------------------------------------------------------------------------------------------------------------
 
 
-def _vector_axis(nest: Nest, axes: list[int]) -> int | None:
-    """The counter whose neighbours are nearest in memory; of several the one that counts furthest."""
-    if not axes:
-        return None
-    places = list(accesses(nest))
+def vector_axis(places: Sequence[Place], extents: Mapping[int, int]) -> int | None:
+    """The counter whose neighbours are nearest in memory; of several the one that counts furthest.
 
-    def price(axis: int) -> tuple[float, int]:
-        total = 0.0
-        for _, index, stored in places:
-            if type(index) is not Affine:
-                total += _STRIDED_STORE if stored else _STRIDED_LOAD
-                continue
-            stride = index.coefficient(axis)
-            if stride == 0:
-                total += _REPEATED
-            elif stride == 1:
-                total += _NEIGHBOURS
-            else:
-                total += _STRIDED_STORE if stored else _STRIDED_LOAD
+    Args:
+        places: What is accessed.
+        extents: How far the counters in question count.
+    """
+
+    def waste(axis: int) -> tuple[float, int]:
         # A counter that ends within a vector wastes the rest of it.
-        filled = nest.extents[axis] / (8 * -(-nest.extents[axis] // 8))
-        return total / filled, -nest.extents[axis]
+        filled = extents[axis] / (8 * -(-extents[axis] // 8))
+        return price(places, axis) / filled, -extents[axis]
 
-    return min(axes, key=price)
+    return min(extents, key=waste, default=None)
+
+
+def price(places: Sequence[Place], axis: int) -> float:
+    """What it costs to access places by vectors of a counter."""
+    total = 0.0
+    for _, index, stored in places:
+        stride = index.coefficient(axis) if type(index) is Affine else None
+        if stride == 0:
+            total += _REPEATED
+        elif stride == 1:
+            total += _NEIGHBOURS
+        else:
+            total += _STRIDED_STORE if stored else _STRIDED_LOAD
+    return total
 
 
 def _read_across(nest: Nest, vector: int) -> int | None:

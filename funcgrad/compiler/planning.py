@@ -22,8 +22,8 @@ from funcgrad.compiler.loops import (
     Loop,
     Nest,
     Step,
+    every,
     loads,
-    parts,
 )
 from funcgrad.compiler.ordering import expressions
 from funcgrad.compiler.stacks import BASE
@@ -130,7 +130,7 @@ def write_out_small(steps: Sequence[Step]) -> None:
     """Mark the nests that are written out, and move buffers that only they use to the stack."""
     room = _MOST_WRITTEN_OUT
     users: dict[Buffer, bool] = {}
-    for step in _all_steps(steps):
+    for step in every(steps):
         if type(step) is Nest:
             size = step.points if step.points > _SMALL else step.points * _instructions(step)
             step.inline = step.window is None and size <= min(_SMALL, room) and not _calls_library(step)
@@ -152,13 +152,13 @@ def write_out_small(steps: Sequence[Step]) -> None:
 
 def plan_frames(steps: Sequence[Step]) -> None:
     """Give every buffer of frames its offset in bytes; frames that nothing pops are not pushed at all."""
-    loops = [step for step in _all_steps(steps) if type(step) is Loop]
+    loops = [step for step in every(steps) if type(step) is Loop]
     popped = {loop.pops for loop in loops}
     for loop in loops:
         if loop.pushes not in popped:
             loop.pushes = None
     groups: dict[Frames, dict[Buffer, None]] = {loop.pops: {} for loop in loops if loop.pops is not None}
-    for step in _all_steps(steps):
+    for step in every(steps):
         for buffer in () if type(step) in (Loop, Branch) else (*step.writes(), *step.reads()):
             if buffer.frames is not None and buffer.frames in groups:
                 groups[buffer.frames][buffer] = None
@@ -174,13 +174,6 @@ def plan_frames(steps: Sequence[Step]) -> None:
         frames.size = -(-offset // unit) * unit if offset else 0
         frames.count = BASE // frames.size if offset else 0
         frames.base.size = frames.count * frames.size
-
-
-def _all_steps(steps: Sequence[Step]) -> Iterator[Step]:
-    for step in steps:
-        yield step
-        for inner in parts(step):
-            yield from _all_steps(inner)
 
 
 def _instructions(nest: Nest) -> int:
