@@ -19,6 +19,9 @@ from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Value, select
 from funcgrad.kernels.complex import PARTS
 from funcgrad.kernels.complex import constant as complex_constant
 
+# Sums of so few vectors are short, and so are loops of less than so many elements.
+_SHORT, _LONG = 16, 4096
+
 
 class NestEmitter(Elements):
     """A nest being emitted into a function of its own."""
@@ -293,7 +296,12 @@ class NestEmitter(Elements):
         cost = sum(s.expression.cost for s in self.nest.statements)
         if self.nest_is_inline or cost > streaming.MOST_COST or len(self.nest.statements) > 3:
             return 1
-        copies = 4 if self.sums else 2
+        if any(total.level >= 0 for total in self.sums):
+            # Long sums wait for each addition; short ones of neighbours do not wait for each other.
+            copies = 4 if any(total.level >= 0 and total.length > _SHORT for total in self.sums) else 1
+        else:
+            # What is left of a short loop would be another one.
+            copies = 2 if extent >= _LONG or extent % (2 * self.width) == 0 else 1
         while copies > 1 and extent < self.width * copies:
             copies //= 2
         return copies
@@ -337,6 +345,9 @@ class NestEmitter(Elements):
                     self._update(s, copy)
                 else:
                     self._by_statement[id(s)].add(copy)
+        folded = [total for total in self.sums if total.folds()]
+        if folded:
+            accumulators.fold_sometimes(self, folded)
 
     def _update(self, s: Statement, copy: int) -> None:
         x = self.value(s.expression, copy)

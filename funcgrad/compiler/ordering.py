@@ -22,6 +22,7 @@ from funcgrad.compiler.loops import (
     Shape,
     Statement,
 )
+from funcgrad.compiler.tiling import tiled
 
 # What an access costs beside one of neighbours, in a vector of eight.
 _REPEATED, _NEIGHBOURS, _STRIDED_LOAD, _STRIDED_STORE = 0.3, 1.0, 6.0, 12.0
@@ -61,6 +62,7 @@ def plan(nest: Nest) -> Plan:
     across = None if vector is None else _read_across(nest, vector)
     if vector is not None and across is not None:
         return _by_lines(nest, vector, across, bits)
+    nest = tiled(nest, vector)
     return Plan(nest, _order(nest, vector), vector, bits)
 
 
@@ -318,10 +320,12 @@ def _order(nest: Nest, vector: int | None) -> Shape:
 
 def _fits_across(nest: Nest, vector: int, inside: list[int]) -> bool:
     """Whether to sum across rows with the results in registers, since what is read stays in the cache."""
-    footprint = 0
+    footprint = 0.0
     for buffer, index, stored in accesses(nest):
         if stored or type(index) is not Affine or not index.coefficient(vector):
             continue
         if any(index.coefficient(axis) for axis in inside):
-            footprint = max(footprint, buffer.nbytes)
+            w = nest.window
+            part = 1.0 if w is None or not index.coefficient(w.axis) else min(1.0, w.block / nest.extents[w.axis])
+            footprint = max(footprint, part * buffer.nbytes)
     return footprint <= _CACHE

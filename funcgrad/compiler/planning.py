@@ -33,6 +33,8 @@ _ALIGNMENT = 64
 # Small: so many instructions, about, and for a whole program so many of all small nests.
 _SMALL, _MOST_WRITTEN_OUT = 700, 20000
 _SMALL_BYTES = 1024
+# So many points are written out also one by one.
+_FEW_POINTS = 32
 
 
 def plan_workspace(steps: Sequence[Step]) -> int:
@@ -133,7 +135,7 @@ def write_out_small(steps: Sequence[Step]) -> None:
     for step in every(steps):
         if type(step) is Nest:
             size = step.points if step.points > _SMALL else step.points * _instructions(step)
-            step.inline = step.window is None and size <= min(_SMALL, room) and not _calls_library(step)
+            step.inline = step.window is None and size <= min(_SMALL, room) and _is_short(step)
             room -= size if step.inline else 0
             here = step.inline
             mentioned = [*step.reads(), *step.writes()]
@@ -180,6 +182,12 @@ def _instructions(nest: Nest) -> int:
     """About how many instructions each point of a nest takes."""
     applied = {id(x) for s in nest.statements for x in expressions(s) if type(x) is Apply}
     return len(applied) + 2 * len(nest.statements)
+
+
+def _is_short(nest: Nest) -> bool:
+    """Whether a nest written out is short: it has few points, or vectors of four, and calls no library."""
+    fills_vectors = any(n % 4 == 0 for n in nest.extents)
+    return (nest.points <= _FEW_POINTS or fills_vectors) and not _calls_library(nest)
 
 
 def _calls_library(nest: Nest) -> bool:

@@ -1,0 +1,100 @@
+"""Small matrix products as nests: several results side by side, so that what is loaded serves several products.
+
+The nest `for i<10 n<1000 j<10: y[i, n] =sum= q[i, j] * x[j, n]` loads two numbers for each product. With all i at once,
+
+    for n<1000 j<10: y[0, n] =sum= q[0, j] * x[j, n]; y[1, n] =sum= q[1, j] * x[j, n]; ...
+
+it loads eleven for ten, and goes through x once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from funcgrad.compiler.indices import Affine
+from funcgrad.compiler.loops import Apply, Buffer, Load, Nest, Statement
+from funcgrad.compiler.scalars import multiply
+
+# So many sums at once, and what they are made of, are in registers (older processors have 16). Sums of fewer products
+# take as long to store. Few sums across lanes are faster one by one, each in several partial sums.
+_MOST, _LEAST, _FEW = 12, 4, 4
+
+
+def tiled(nest: Nest, vector: int | None) -> Nest:
+    """A contraction whose nest computes several results in each round, if that saves loads; else the nest.
+
+    Args:
+        nest: Any nest.
+        vector: The counter that is taken by vectors.
+    """
+    if nest.ordered or nest.sequential or nest.inline or vector is None or len(nest.statements) > 1:
+        return nest
+    (s,) = nest.statements
+    factors = _factors(nest, s, vector)
+    if not factors:
+        return nest
+    extents = [n // factors.get(axis, 1) for axis, n in enumerate(nest.extents)]
+    loads: dict[tuple[Buffer, Affine], Load] = {}
+    made = Nest(tuple(extents), [_result(s, factors, place, loads) for place in _places(factors)])
+    made.window = nest.window
+    return made
+
+
+def _factors(nest: Nest, s: Statement, vector: int) -> dict[int, int]:
+    """How many values of which counters to take at once; none where the nest is no contraction, or gains nothing."""
+    x = s.expression
+    if s.combine != "sum" or type(s.index) is not Affine or type(x) is not Apply or x.function is not multiply:
+        return {}
+    operands = [y.index for y in x.operands if type(y) is Load and type(y.index) is Affine]
+    if len(operands) < len(x.operands):
+        return {}
+    if nest.points < _LEAST * math.prod(n for _, _, n in s.index.terms):
+        return {}
+    parted = None if nest.window is None else nest.window.axis
+    axes = [axis for axis, _, _ in s.index.terms if axis >= 0 and axis not in (vector, parted)]
+    fewest, best = float(len(operands)), [1] * len(axes)
+    least = _FEW + 1 if not s.index.coefficient(vector) else 2
+    for counts in itertools.product(*(_divisors(nest.extents[axis]) for axis in axes)):
+        if least <= math.prod(counts) <= _MOST:
+            loaded = sum(_loads(index, axes, counts) for index in operands) / math.prod(counts)
+            if loaded < fewest:
+                fewest, best = loaded, list(counts)
+    return {axis: count for axis, count in zip(axes, best, strict=True) if count > 1}
+
+
+def _divisors(n: int) -> list[int]:
+    return [k for k in range(1, min(n, _MOST) + 1) if n % k == 0]
+
+
+def _loads(index: Affine, axes: Sequence[int], counts: Sequence[int]) -> int:
+    """How many elements of an operand several values of counters need."""
+    return math.prod(count for axis, count in zip(axes, counts, strict=True) if index.coefficient(axis))
+
+
+def _places(factors: Mapping[int, int]) -> Iterator[dict[int, int]]:
+    """The values of the counters that are taken at once."""
+    for values in itertools.product(*map(range, factors.values())):
+        yield dict(zip(factors, values, strict=True))
+
+
+def _result(
+    s: Statement, factors: Mapping[int, int], place: Mapping[int, int], loads: dict[tuple[Buffer, Affine], Load]
+) -> Statement:
+    """One of the statements, which share loads."""
+
+    def moved(index: Affine) -> Affine:
+        terms = [(axis, c * factors.get(axis, 1), n // factors.get(axis, 1)) for axis, c, n in index.terms]
+        offset = index.offset + sum(c * place.get(axis, 0) for axis, c, _ in index.terms)
+        return Affine(offset, tuple([term for term in terms if term[2] > 1]))
+
+    assert type(s.expression) is Apply
+    assert type(s.index) is Affine
+    operands = []
+    for x in s.expression.operands:
+        assert type(x) is Load
+        assert type(x.index) is Affine
+        index = moved(x.index)
+        operands.append(loads.setdefault((x.buffer, index), Load(x.buffer, index)))
+    return Statement(s.buffer, moved(s.index), Apply(multiply, operands, s.expression.dtype), s.combine)
