@@ -20,6 +20,7 @@ from funcgrad.compiler.loops import (
     Apply,
     Branch,
     Buffer,
+    Call,
     Counter,
     Load,
     Loop,
@@ -27,11 +28,15 @@ from funcgrad.compiler.loops import (
     Statement,
     Step,
     every,
+    parts,
 )
 from funcgrad.compiler.ordering import Place, accesses, expressions, kept_axes, price, runs, vector_axis
+from funcgrad.compiler.tiling import loads
 
 # What each row and each sum across its lanes takes besides its vectors, in operations; how long a vector is.
 _ROW, _ACROSS, _LANES = 4.0, 10.0, 8
+# What BLAS takes for a vector of products, and so many times as much for each of the least matrices' rows.
+_CALLED, _CALLED_SMALL = 0.45, 9.0
 # What costs less stays as it is, and so does what would cost more than this part of it afterwards.
 _WORTH, _GAIN = 4000.0, 0.8
 # Sums become sums lane by lane only if they are as short as the partial sums of lanes are.
@@ -86,19 +91,17 @@ class _Sets:
 
 
 class _Work:
-    """A nest to be turned.
+    """A nest whose arrays may be turned.
 
     Attributes:
-        number: Of the nest, in the program.
         nest: The nest.
         step: The number of the step that it is, or is in.
+        call: The call that does the same, as long as none of its arrays are turned.
         places: What it accesses.
-        cost: What it costs as it is.
-        vector: The counter that a vector's is now, with the others that are one with it.
     """
 
-    def __init__(self, nest: Nest, step: int) -> None:
-        self.nest, self.step = nest, step
+    def __init__(self, nest: Nest, step: int, call: Call | None) -> None:
+        self.nest, self.step, self.call = nest, step, call
         self.places: list[Place] = list(accesses(nest))
         found = [x for s in nest.statements for x in expressions(s)]
         self._operations = sum({id(x): x.own_cost for x in found if type(x) is Apply}.values())
@@ -112,6 +115,8 @@ class _Work:
 
     def cost_of(self, places: Sequence[Place]) -> tuple[float, int | None]:
         """What it costs if it accesses such places, and the counter of its vectors."""
+        if self.call is not None and places == self.places:
+            return _cost_of_call(self.nest), None
         groups = runs(self.nest, {i for _, i, _ in places if type(i) is Affine} | self._indices)
         extents, rows = {}, 1
         for group in groups:
@@ -128,8 +133,16 @@ class _Work:
         across = sum(vector not in kept_axes(s) for s in self._sums)
         w = self.nest.window
         rounds = 1 if w is None else -(-self.nest.extents[w.axis] // w.block)
-        row = vectors * (self._operations + price(places, vector)) + _ROW + _ACROSS * across
+        row = vectors * self._cost_of_vector(places, vector) + _ROW + _ACROSS * across
         return rounds * rows * row, vector
+
+    def _cost_of_vector(self, places: Sequence[Place], vector: int) -> float:
+        """What one vector of a counter costs; products that share what they load take half as long as loading it."""
+        cost = self._operations + price(places, vector)
+        loaded = loads(self.nest, vector)
+        if loaded is None or any(type(i) is Affine and i.coefficient(vector) not in (0, 1) for _, i, _ in places):
+            return cost
+        return min(cost, 0.5 * loaded)
 
     def moved(self, turns: Turns) -> list[Place]:
         """The places, in arrays that are turned."""
@@ -138,8 +151,8 @@ class _Work:
         ]
 
     def keeps_sums(self, before: int | None, after: int | None) -> bool:
-        """Whether sums are as accurate with another counter as that of vectors."""
-        for s in self._sums:
+        """Whether sums are as accurate with another counter as that of vectors; those of BLAS are no better."""
+        for s in self._sums if self.call is None else ():
             kept = kept_axes(s)
             if s.combine == "sum" and after in kept and before not in kept:
                 length = self.nest.points
@@ -166,6 +179,11 @@ class _Work:
             s.expression = substitute(s.expression, replaced, known)
 
 
+def _cost_of_call(nest: Nest) -> float:
+    """What BLAS takes for what a nest does: the more for a product, the smaller the matrices are."""
+    return nest.points / _LANES * (_CALLED + _CALLED_SMALL / min(n for n in nest.extents[-3:] if n > 1))
+
+
 def _index(b: Buffer, index: Affine, turns: Turns) -> Affine:
     if b not in turns:
         return index
@@ -183,22 +201,38 @@ class _Copy(NamedTuple):
 
 def turned(steps: Sequence[Step]) -> list[Step]:
     """A program's steps, with the arrays between them turned where that makes them cheaper."""
-    if not any(type(step) is Nest and _has_rows(step) for step in every(steps)):
+    nests = [_nest_of(step) for step in every(steps)]
+    if not any(nest is not None and _has_rows(nest) for nest in nests):
         return list(steps)
     return _Turning(steps).steps()
+
+
+def _nest_of(step: Step) -> Nest | None:
+    """A step as a nest, if its points can be visited in any order."""
+    if type(step) is Call:
+        return step.nest
+    return step if type(step) is Nest and not step.ordered and not step.sequential and step.points else None
 
 
 def _has_rows(nest: Nest) -> bool:
     return nest.points * _LANES > _WORTH and sum(n > 1 for n in nest.extents) > 1
 
 
+Costs: TypeAlias = Mapping[_Work, tuple[float, int | None]]
+Copies: TypeAlias = dict[Buffer, _Copy]
+
+
 class _Turning:
     """A program whose arrays are being turned."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
-        nests = [(leaf, n) for n, step in enumerate(steps) for leaf in every([step]) if type(leaf) is Nest]
-        self._works = [_Work(nest, step) for nest, step in nests if _is_free(nest)]
+        self._steps = list(steps)
+        self._works = []
+        for number, step in enumerate(steps):
+            for leaf in every([step]):
+                nest = _nest_of(leaf)
+                if nest is not None:
+                    self._works.append(_Work(nest, number, leaf if type(leaf) is Call else None))
         self._users: dict[Buffer, list[_Work]] = {}
         for work in self._works:
             for b in dict.fromkeys(b for b, _, _ in work.places):
@@ -208,13 +242,20 @@ class _Turning:
         self._last_write = {b: n for n, step in enumerate(steps) for b in step.writes()}
         self._sets = self._classes()
         self._before: dict[int, list[Step]] = {}
+        self._instead: dict[Step, Step] = {}
 
     def steps(self) -> list[Step]:
         """The steps, with those that copy."""
         for works in self._together():
             if any(_has_rows(work.nest) for work in works):
                 self._settle(works)
+        self._replace()
         return [x for n, step in enumerate(self._steps) for x in (*self._before.get(n, ()), step)]
+
+    def _replace(self) -> None:
+        """Put nests in the place of calls whose arrays are turned."""
+        for steps in [self._steps, *[inner for step in every(self._steps) for inner in parts(step)]]:
+            steps[:] = [self._instead.get(step, step) for step in steps]
 
     def _classes(self) -> _Sets:
         """Which counters go through the same axes: those that move by as much in an array between nests."""
@@ -249,19 +290,29 @@ class _Turning:
                     members.setdefault(self._sets.find((work, axis)), {})[work] = None
         most, chosen = (1.0 - _GAIN) * total, None
         for v, own in members.items():
-            turns = self._turns(v, own)
-            copies = self._copies(v, own) if turns else {}
-            gain = 0.0
-            for work in {**own, **dict.fromkeys(user for b in turns for user in self._users[b])}:
-                cost, vector = work.cost_of(work.moved(turns | _read(copies, work)))
-                gain += costs[work][0] - cost
-                if not work.keeps_sums(costs[work][1], vector):
-                    gain = 0.0
-                    break
+            gain, turns, copies = self._way(v, own, costs)
             if gain > most:
                 most, chosen = gain, (turns, copies)
         if total > _WORTH and chosen is not None:
             self._turn(works, *chosen)
+
+    def _way(self, v: Class, works: Iterable[_Work], costs: Costs) -> tuple[float, dict[Buffer, Turn], Copies]:
+        """What is gained by turning the arrays of nests towards a class of counters, but for those of long sums."""
+        turns = self._turns(v, works)
+        while turns:
+            copies, gain = self._copies(v, works), 0.0
+            left: set[Buffer] = set()
+            for work in {**dict.fromkeys(works), **dict.fromkeys(user for b in turns for user in self._users[b])}:
+                before, (cost, after) = costs[work], work.cost_of(work.moved(turns | _read(copies, work)))
+                gain += before[0] - cost
+                if not work.keeps_sums(before[1], after):
+                    left.update(b for b, _, _ in work.places)
+            if not left:
+                return gain, turns, copies
+            if not left & turns.keys():
+                break
+            turns = {b: turn for b, turn in turns.items() if b not in left}
+        return 0.0, {}, {}
 
     def _turns(self, v: Class, works: Iterable[_Work]) -> dict[Buffer, Turn]:
         """The arrays of nests that can be turned towards a class of counters."""
@@ -272,7 +323,7 @@ class _Turning:
                 found[b] = turn
         return found
 
-    def _copies(self, v: Class, works: Iterable[_Work]) -> dict[Buffer, _Copy]:
+    def _copies(self, v: Class, works: Iterable[_Work]) -> Copies:
         """The arrays of which nests would rather read a copy that is turned towards a class of counters."""
         readers: dict[Buffer, list[_Work]] = {}
         for work in works:
@@ -300,13 +351,15 @@ class _Turning:
         able = all(type(index) is not Affine or turn.place(index, b.size) is not None for _, index in indices)
         return turn if able else None
 
-    def _turn(self, works: Sequence[_Work], turns: dict[Buffer, Turn], copies: dict[Buffer, _Copy]) -> None:
+    def _turn(self, works: Sequence[_Work], turns: dict[Buffer, Turn], copies: Copies) -> None:
         """Turn arrays of nests, and copy others before the first nest that reads the copy."""
         others = {}
         for b, (turn, readers) in copies.items():
             others[b] = Buffer(b.size, b.dtype)
             self._before.setdefault(min(work.step for work in readers), []).append(_copied(b, turn, others[b]))
         for work in works:
+            if work.call is not None and any(b in turns for b, _, _ in work.places):
+                self._instead[work.call] = work.nest
             work.turn(turns | _read(copies, work), others)
 
 
@@ -327,17 +380,13 @@ def _read(copies: Mapping[Buffer, _Copy], work: _Work) -> dict[Buffer, Turn]:
     return {b: copy.turn for b, copy in copies.items() if work in copy.readers}
 
 
-def _is_free(nest: Nest) -> bool:
-    """Whether a nest's points can be visited in any order."""
-    return not nest.ordered and not nest.sequential and nest.points > 0
-
-
 def _fixed(steps: Sequence[Step]) -> set[Buffer]:
     """The arrays that are not only read and written at affine places by nests in any order."""
     found: set[Buffer] = set()
     for step in every(steps):
-        if type(step) is Nest and _is_free(step):
-            found.update(b for b, index, _ in accesses(step) if type(index) is not Affine)
+        nest = _nest_of(step)
+        if nest is not None:
+            found.update(b for b, index, _ in accesses(nest) if type(index) is not Affine)
         elif type(step) is Branch:
             found.add(step.index)
         elif type(step) is Loop:

@@ -293,9 +293,10 @@ class Call(Step):
         emit: `(emitter, scope, step)` writes the instructions.
         operations: About how many it takes.
         divisions: How it can be done in parts.
+        nest: What does the same, if that may be faster where arrays lie well for it.
     """
 
-    __slots__ = ("divisions", "emit", "inputs", "operations", "outputs", "text")
+    __slots__ = ("divisions", "emit", "inputs", "nest", "operations", "outputs", "text")
 
     def __init__(
         self,
@@ -311,6 +312,7 @@ class Call(Step):
         self.outputs = tuple(outputs)
         self.emit = emit
         self.divisions: list[Division] = []
+        self.nest: Nest | None = None
 
     def reads(self) -> Iterator[Buffer]:
         """The operands."""

@@ -20,6 +20,8 @@ from funcgrad.compiler.scalars import multiply
 # So many sums at once, and what they are made of, are in registers (older processors have 16). Sums of fewer products
 # take as long to store. Few sums across lanes are faster one by one, each in several partial sums.
 _MOST, _LEAST, _FEW = 12, 4, 4
+# Arrays of so many bytes are further away, and go through half as many streams at once.
+_FAR = 1 << 20
 
 
 def tiled(nest: Nest, vector: int | None) -> Nest:
@@ -32,7 +34,7 @@ def tiled(nest: Nest, vector: int | None) -> Nest:
     if nest.ordered or nest.sequential or nest.inline or vector is None or len(nest.statements) > 1:
         return nest
     (s,) = nest.statements
-    factors = _factors(nest, s, vector)
+    factors, _ = _factors(nest, s, vector)
     if not factors:
         return nest
     extents = [n // factors.get(axis, 1) for axis, n in enumerate(nest.extents)]
@@ -42,26 +44,35 @@ def tiled(nest: Nest, vector: int | None) -> Nest:
     return made
 
 
-def _factors(nest: Nest, s: Statement, vector: int) -> dict[int, int]:
-    """How many values of which counters to take at once; none where the nest is no contraction, or gains nothing."""
+def loads(nest: Nest, vector: int) -> float | None:
+    """How many loads each product of a contraction takes with a counter by vectors; None of other nests."""
+    return _factors(nest, nest.statements[0], vector)[1] if len(nest.statements) == 1 else None
+
+
+def _factors(nest: Nest, s: Statement, vector: int) -> tuple[dict[int, int], float | None]:
+    """How many values of which counters to take at once, and how many loads a product takes then.
+
+    Counters are none where that gains nothing, and so are loads where the nest is no contraction.
+    """
     x = s.expression
     if s.combine != "sum" or type(s.index) is not Affine or type(x) is not Apply or x.function is not multiply:
-        return {}
+        return {}, None
     operands = [y.index for y in x.operands if type(y) is Load and type(y.index) is Affine]
     if len(operands) < len(x.operands):
-        return {}
+        return {}, None
     if nest.points < _LEAST * math.prod(n for _, _, n in s.index.terms):
-        return {}
+        return {}, float(len(operands))
     parted = None if nest.window is None else nest.window.axis
     axes = [axis for axis, _, _ in s.index.terms if axis >= 0 and axis not in (vector, parted)]
     fewest, best = float(len(operands)), [1] * len(axes)
     least = _FEW + 1 if not s.index.coefficient(vector) else 2
+    most = _MOST if max(b.nbytes for b in (s.buffer, *nest.reads())) < _FAR else _MOST // 2
     for counts in itertools.product(*(_divisors(nest.extents[axis]) for axis in axes)):
-        if least <= math.prod(counts) <= _MOST:
+        if least <= math.prod(counts) <= most:
             loaded = sum(_loads(index, axes, counts) for index in operands) / math.prod(counts)
             if loaded < fewest:
                 fewest, best = loaded, list(counts)
-    return {axis: count for axis, count in zip(axes, best, strict=True) if count > 1}
+    return {axis: count for axis, count in zip(axes, best, strict=True) if count > 1}, fewest
 
 
 def _divisors(n: int) -> list[int]:

@@ -62,6 +62,23 @@ def test_the_longest_axis_becomes_innermost_and_an_input_is_copied_once() -> Non
     assert "[i0 + 2000*i1 + 1000*i2] =" in text
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("count", "points"), [(5, 1000), (25, 300)])
+def test_stacks_of_small_products_are_nests_where_arrays_are_turned(count: int, points: int, dtype: Any) -> None:
+    shapes = (count, 10, 10), (points, 10), (count, 10)
+    q, x, centres = ((RNG.normal(size=shape) / 4).astype(dtype) for shape in shapes)
+    gradient = funcgrad.grad(mixture, argnums=(0, 2))
+    text = loops(gradient, q, x, centres)
+    assert "gemm" not in text
+    assert f"[{10 * points}*i0 + {points}*i1 + i2] =sum= multiply(" in text
+    assert_compiled_equals_eager(gradient, q, x, centres, scale=1000.0)
+
+
+def test_products_stay_blas_where_nothing_is_gained() -> None:
+    w1, w2, x = RNG.normal(size=(64, 64)), RNG.normal(size=(64, 10)), RNG.normal(size=(300, 64))
+    assert loops(lambda w1, w2, x: np.tanh(x @ w1) @ w2, w1, w2, x).count("gemm") == 2
+
+
 def test_sums_over_many_centres_stay_sums_across_lanes() -> None:
     x, centres = RNG.normal(size=(1000, 2)), RNG.normal(size=(50, 2))
     text = loops(weights, x, centres)
