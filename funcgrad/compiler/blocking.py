@@ -44,7 +44,7 @@ from funcgrad.compiler.loops import (
     loads,
     parts,
 )
-from funcgrad.compiler.ordering import rewritten
+from funcgrad.compiler.rewriting import rewritten
 from funcgrad.kernels.assembly import ELEMENTS
 
 # Steps with arrays of so many bytes may be put off until after a group.

@@ -31,7 +31,7 @@ from funcgrad.compiler.loops import (
     parts,
 )
 from funcgrad.compiler.ordering import Place, accesses, expressions, kept_axes, price, runs, vector_axis
-from funcgrad.compiler.tiling import loads
+from funcgrad.compiler.tiling import additions, loads
 
 # What each row and each sum across its lanes takes besides its vectors, in operations; how long a vector is.
 _ROW, _ACROSS, _LANES = 4.0, 10.0, 8
@@ -154,12 +154,10 @@ class _Work:
         """Whether sums are as accurate with another counter as that of vectors; those of BLAS are no better."""
         for s in self._sums if self.call is None else ():
             kept = kept_axes(s)
-            if s.combine == "sum" and after in kept and before not in kept:
-                length = self.nest.points
-                for axis in kept:
-                    length //= self.nest.extents[axis]
-                if length > _SHORT:
-                    return False
+            if after is None or s.combine != "sum" or after not in kept or before in kept:
+                continue
+            if additions(self.nest, s, after) > _SHORT:
+                return False
         return True
 
     def turn(self, turns: Turns, copies: Mapping[Buffer, Buffer]) -> None:
@@ -306,7 +304,8 @@ class _Turning:
                 before, (cost, after) = costs[work], work.cost_of(work.moved(turns | _read(copies, work)))
                 gain += before[0] - cost
                 if not work.keeps_sums(before[1], after):
-                    left.update(b for b, _, _ in work.places)
+                    read = {b for b, _, stored in work.places if not stored}
+                    left |= read if read & turns.keys() else {b for b, _, _ in work.places}
             if not left:
                 return gain, turns, copies
             if not left & turns.keys():

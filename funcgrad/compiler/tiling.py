@@ -1,10 +1,11 @@
-"""Small matrix products as nests: several results side by side, so that what is loaded serves several products.
+"""Several points of a nest at once: results of small matrix products side by side, terms of short sums in pairs.
 
 The nest `for i<10 n<1000 j<10: y[i, n] =sum= q[i, j] * x[j, n]` loads two numbers for each product. With all i at once,
 
     for n<1000 j<10: y[0, n] =sum= q[0, j] * x[j, n]; y[1, n] =sum= q[1, j] * x[j, n]; ...
 
-it loads eleven for ten, and goes through x once.
+it loads eleven for ten, and goes through x once. A short sum whose results are lanes adds pairs of pairs first: it
+waits for fewer additions, and its error is that of fewer.
 """
 
 from __future__ import annotations
@@ -12,20 +13,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from funcgrad.compiler.indices import Affine
 from funcgrad.compiler.loops import Apply, Buffer, Load, Nest, Statement
-from funcgrad.compiler.scalars import multiply
+from funcgrad.compiler.rewriting import rewritten
+from funcgrad.compiler.scalars import add, multiply
 
 # So many sums at once, and what they are made of, are in registers (older processors have 16). Sums of fewer products
 # take as long to store. Few sums across lanes are faster one by one, each in several partial sums.
 _MOST, _LEAST, _FEW = 12, 4, 4
 # Arrays of so many bytes are further away, and go through half as many streams at once.
 _FAR = 1 << 20
+# Sums of more terms are added in pairs, up to its square, if that computes no more than so much at once.
+_PAIRS, _CHEAP = 8, 32.0
 
 
 def tiled(nest: Nest, vector: int | None) -> Nest:
-    """A contraction whose nest computes several results in each round, if that saves loads; else the nest.
+    """A nest that does several points of a contraction or of a short sum in each round, if that pays; else the nest.
 
     Args:
         nest: Any nest.
@@ -34,6 +39,9 @@ def tiled(nest: Nest, vector: int | None) -> Nest:
     if nest.ordered or nest.sequential or nest.inline or vector is None or len(nest.statements) > 1:
         return nest
     (s,) = nest.statements
+    paired = _paired(nest, vector)
+    if paired is not None:
+        return _in_pairs(nest, *paired)
     factors, _ = _factors(nest, s, vector)
     if not factors:
         return nest
@@ -109,3 +117,53 @@ def _result(
         index = moved(x.index)
         operands.append(loads.setdefault((x.buffer, index), Load(x.buffer, index)))
     return Statement(s.buffer, moved(s.index), Apply(multiply, operands, s.expression.dtype), s.combine)
+
+
+# Short sums ----------------------------------------------------------------------------------------------------------
+
+
+def additions(nest: Nest, s: Statement, vector: int) -> int:
+    """How many additions follow each other in a sum of a nest whose results are lanes."""
+    paired = _paired(nest, vector)
+    if paired is not None:
+        axis, count = paired
+        return nest.extents[axis] // count + count.bit_length() - 1
+    return nest.points // math.prod(nest.extents[axis] for axis in _kept(s))
+
+
+def _kept(s: Statement) -> set[int]:
+    return {axis for axis, _, _ in s.index.terms if axis >= 0} if type(s.index) is Affine else set()
+
+
+def _paired(nest: Nest, vector: int) -> tuple[int, int] | None:
+    """The counter of a short sum, and how many of its terms to add in pairs; None of other nests."""
+    s, kept = nest.statements[0], _kept(nest.statements[0])
+    inside = [axis for axis, n in enumerate(nest.extents) if n > 1 and axis not in kept]
+    parted = None if nest.window is None else nest.window.axis
+    if len(nest.statements) > 1 or s.combine != "sum" or s.buffer.dtype.kind != "f" or vector not in kept:
+        return None
+    if len(inside) != 1 or inside[0] == parted or _factors(nest, s, vector)[1] is not None:
+        return None
+    n = nest.extents[inside[0]]
+    count = max([k for k in (1, 2, 4, 8) if n % k == 0])
+    if count == 1 or n <= _PAIRS or n > _PAIRS**2 or count * s.expression.cost > _CHEAP:
+        return None
+    return inside[0], count
+
+
+def _in_pairs(nest: Nest, axis: int, count: int) -> Nest:
+    """The nest of a sum with several terms, in pairs, for one."""
+    (s,) = nest.statements
+
+    def moved(index: Affine, place: int) -> Affine:
+        terms = [(a, c * count, n // count) if a == axis else (a, c, n) for a, c, n in index.terms]
+        offset = index.offset + place * index.coefficient(axis)
+        return Affine(offset, tuple([term for term in terms if term[2] > 1]))
+
+    values = [rewritten(s, partial(moved, place=place)).expression for place in range(count)]
+    while len(values) > 1:
+        values = [Apply(add, pair, s.expression.dtype) for pair in zip(values[::2], values[1::2], strict=True)]
+    extents = tuple([n // count if a == axis else n for a, n in enumerate(nest.extents)])
+    made = Nest(extents, [Statement(s.buffer, s.index, values[0], s.combine)])
+    made.window = nest.window
+    return made

@@ -10,8 +10,8 @@ import pytest
 from funcgrad.compiler import tiling
 from funcgrad.compiler.indices import Affine
 from funcgrad.compiler.loops import Apply, Buffer, Load, Nest, Statement, Window
-from funcgrad.compiler.scalars import multiply
-from tests.compiler.comparison import assert_compiled_equals_eager
+from funcgrad.compiler.scalars import add, multiply
+from tests.compiler.comparison import assert_compiled_equals_eager, compiled
 
 F64 = np.dtype(np.float64)
 RNG = np.random.default_rng(5)
@@ -64,3 +64,33 @@ def test_stacks_of_small_products_equal_numpy(
     xs = [RNG.normal(size=[sizes[a] for a in term]).astype(dtype) for term in subscripts.split("->")[0].split(",")]
     xs[0].flat[3], xs[1].flat[5] = np.inf, np.nan
     assert_compiled_equals_eager(lambda x, y: np.einsum(subscripts, x + 1, y - 1), *xs, scale=100.0)
+
+
+def total(rows: int, length: int) -> Nest:
+    """y[n] = sum_j x[n, j]^2 by columns, counters n, j."""
+    x, y = Buffer(rows * length, F64), Buffer(rows, F64)
+    load = Load(x, Affine(0, ((0, 1, rows), (1, rows, length))))
+    square = Apply(add, (load, load), F64)
+    return Nest((rows, length), [Statement(y, Affine(0, ((0, 1, rows),)), square, "sum")])
+
+
+@pytest.mark.parametrize(
+    ("length", "rounds", "additions"), [(8, 8, 8), (11, 11, 11), (20, 5, 7), (64, 8, 11), (72, 72, 72)]
+)
+def test_short_sums_add_in_pairs(length: int, rounds: int, additions: int) -> None:
+    nest = total(300, length)
+    assert tiling.tiled(nest, 0).extents == (300, rounds)
+    assert tiling.additions(nest, nest.statements[0], 0) == additions
+    assert tiling.tiled(nest, 1) is nest
+
+
+@pytest.mark.parametrize("length", [8, 9, 12, 20, 32, 64, 65])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_short_sums_equal_numpy(length: int, dtype: Any) -> None:
+    x = RNG.normal(size=(length, 301)).astype(dtype)
+    x[1, 2], x[3, 4], x[:, 7] = np.nan, -np.inf, -0.0
+    assert_compiled_equals_eager(lambda x: np.sum((x + 1) * (x - 1) + x, axis=0), x, scale=100.0)
+    _, call = compiled(lambda x: np.sum(np.square(x), axis=0), x)
+    finite = x[:, 8:]
+    exact = np.sum(finite.astype(np.longdouble) ** 2, axis=0)
+    assert np.all(np.abs(call(x)[0][8:] - exact) <= 12 * np.finfo(dtype).eps * exact)
