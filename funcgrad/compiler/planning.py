@@ -186,7 +186,7 @@ def _instructions(nest: Nest) -> int:
 
 def _is_short(nest: Nest) -> bool:
     """Whether a nest written out is short: it has few points, or vectors of four, and calls no library."""
-    fills_vectors = any(n % 4 == 0 for n in nest.extents)
+    fills_vectors = any(n % 4 == 0 for n in nest.extents) and all(type(s.index) is Affine for s in nest.statements)
     return (nest.points <= _FEW_POINTS or fills_vectors) and not _calls_library(nest)
 
 
