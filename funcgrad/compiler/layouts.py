@@ -37,6 +37,8 @@ from funcgrad.compiler.tiling import additions, loads
 _ROW, _ACROSS, _LANES = 4.0, 10.0, 8
 # What BLAS takes for a vector of products, and so many times as much for each of the least matrices' rows.
 _CALLED, _CALLED_SMALL = 0.45, 9.0
+# Arrays of so many bytes are in the second-level cache.
+_NEAR = 2 << 20
 # What costs less stays as it is, and so does what would cost more than this part of it afterwards.
 _WORTH, _GAIN = 4000.0, 0.8
 # Sums become sums lane by lane only if they are as short as the partial sums of lanes are.
@@ -206,9 +208,9 @@ def turned(steps: Sequence[Step]) -> list[Step]:
 
 
 def _nest_of(step: Step) -> Nest | None:
-    """A step as a nest, if its points can be visited in any order."""
+    """A step as a nest, if its points can be visited in any order; BLAS keeps what is far away."""
     if type(step) is Call:
-        return step.nest
+        return step.nest if max(b.nbytes for b in (*step.reads(), *step.writes())) <= _NEAR else None
     return step if type(step) is Nest and not step.ordered and not step.sequential and step.points else None
 
 

@@ -74,6 +74,12 @@ def test_stacks_of_small_products_are_nests_where_arrays_are_turned(count: int, 
     assert_compiled_equals_eager(gradient, q, x, centres, scale=1000.0)
 
 
+def test_products_of_what_is_far_away_stay_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts, "_NEAR", 10_000)
+    q, x, centres = RNG.normal(size=(5, 10, 10)), RNG.normal(size=(1000, 10)), RNG.normal(size=(5, 10))
+    assert loops(funcgrad.grad(mixture, argnums=(0, 2)), q, x, centres).count("gemm") == 3
+
+
 def test_products_stay_blas_where_nothing_is_gained() -> None:
     w1, w2, x = RNG.normal(size=(64, 64)), RNG.normal(size=(64, 10)), RNG.normal(size=(300, 64))
     assert loops(lambda w1, w2, x: np.tanh(x @ w1) @ w2, w1, w2, x).count("gemm") == 2
