@@ -6,7 +6,7 @@ into a sum that keeps its rounding errors (Knuth's two-sum), so that the error d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -106,6 +106,8 @@ class Accumulator:
     Attributes:
         statement: Which.
         level: Inside of how many loops its partial results are set up; -1 where they are kept in the buffer itself.
+        length: Of how many elements each result is.
+        run: How many additions go into a partial sum before it is folded.
     """
 
     def __init__(self, emitter: Emitting, statement: Statement) -> None:
@@ -121,14 +123,14 @@ class Accumulator:
         self.level = first if all(axis in reduced for axis in inside) else -1
         self.across = emitter.vector is not None and emitter.vector in reduced
         self.width = emitter.width
-        self._run = _RUN_ACROSS if self.across or self.width == 1 else _RUN
+        self.run = _RUN_ACROSS if self.across or self.width == 1 else _RUN
         # Partial results; those of copies of the body are of one result where the vector runs across it, else of
         # their own, and so are folded sums.
         self._places: list[str] = []
         self._big: list[tuple[str, str]] = []
-        self._length = 1
+        self.length = 1
         for axis in inside:
-            self._length *= emitter.nest.extents[axis]
+            self.length *= emitter.nest.extents[axis]
 
     def prepare(self) -> None:
         """Before all loops: fill the buffer, where partial results are kept in it or there are none."""
@@ -144,16 +146,21 @@ class Accumulator:
         if not self._places:
             count = 4 if e.vector is not None else 1
             self._places = [e.scope.allocate(kind) for _ in range(count)]
-            if self._folds():
+            if self.folds():
                 folded = 1 if self.across else count
                 self._big = [(e.scope.allocate(kind), e.scope.allocate(kind)) for _ in range(folded)]
         for place in (*self._places, *[place for pair in self._big for place in pair]):
             e.builder.do(f"store {kind} {start.text}, ptr {place}")
 
-    def _folds(self) -> bool:
+    def folds(self) -> bool:
         """Whether the sum is so long that its errors have to be kept."""
         lanes = self.width if self.across else 1
-        return self.combine == "sum" and self.element.kind == "f" and self._length > 4 * self._run * lanes
+        return (
+            self.level >= 0
+            and self.combine == "sum"
+            and self.element.kind == "f"
+            and self.length > 4 * self.run * lanes
+        )
 
     def add(self, copy: int) -> None:
         """One more element, or vector of them."""
@@ -173,8 +180,6 @@ class Accumulator:
         if e.mask is not None and self.across:
             total = select(e.mask, total, y)
         self._store(self._places[copy], total)
-        if self._big and copy == e.copies - 1:
-            self._fold_sometimes()
 
     def _lanes(self, x: Value) -> Value:
         return self.emitter.splat(x) if self.width > 1 else x
@@ -219,19 +224,8 @@ class Accumulator:
 
     # Long sums
 
-    def _fold_sometimes(self) -> None:
-        """Every so many rounds of the innermost loop, move the partial sums into the compensated one."""
-        e, b = self.emitter, self.emitter.builder
-        axis = e.order[-1]
-        step = e.width * e.copies if axis == e.vector else 1
-        now, onward = b.label("fold"), b.label("onward")
-        b.branch((e.counters[axis] & ((self._run - 1) * step)).equals(0), now, onward)
-        b.start(now)
-        self._fold()
-        b.jump(onward)
-        b.start(onward)
-
-    def _fold(self) -> None:
+    def fold(self) -> None:
+        """Move the partial sums into the compensated one."""
         start = self.emitter.builder.constant(0.0, self.element, self.width)
         parts = [self._load(place) for place in self._places[: self.emitter.copies]]
         if self.across:
@@ -299,3 +293,18 @@ class Accumulator:
                     )
             x, width = COMBINE[self.combine](parts[0], parts[1]), half
         return x
+
+
+def fold_sometimes(emitter: Emitting, totals: Sequence[Accumulator]) -> None:
+    """Every so many rounds of the innermost loop, move partial sums into the compensated ones."""
+    e, b, axis = emitter, emitter.builder, emitter.order[-1]
+    step = e.width * e.copies if axis == e.vector else 1
+    for run in dict.fromkeys(total.run for total in totals):
+        now, onward = b.label("fold"), b.label("onward")
+        b.branch((e.counters[axis] & ((run - 1) * step)).equals(0), now, onward)
+        b.start(now)
+        for total in totals:
+            if total.run == run:
+                total.fold()
+        b.jump(onward)
+        b.start(onward)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from funcgrad.compiler.indices import ZERO, Affine, add_affine, scale_affine
-from funcgrad.compiler.loops import Buffer, Call, Division, Exchange, Round
+from funcgrad.compiler.loops import Apply, Buffer, Call, Division, Exchange, Load, Nest, Round, Statement
+from funcgrad.compiler.scalars import multiply
 from funcgrad.compiler.scope import Scope
 from funcgrad.compiler.tensors import Tensor, view
 from funcgrad.kernels.assembly import ELEMENTS, F64, I64, Builder, Element, Module, Value, constant_text, select
@@ -159,6 +160,8 @@ class Part(NamedTuple):
     round: Round
 
 
+# Products of which two of rows, columns and terms are so few at most may be faster as nests.
+_NARROW = 24
 # Parts of so many rows at least are worth their calls, and what BLAS copies for each.
 _LEAST_ROWS = 16
 
@@ -302,7 +305,33 @@ def product(
         row2, column2 = name2.strides()
         tensors = [(x1, (row1, column1, 0)), (x2, (0, row2, column2)), (y, (leading, 0, 1))]
         made.divisions = _divisions(stack, shape, tensors, 1, _LEAST_ROWS, make)
+        if sorted(shape)[1] <= _NARROW:
+            made.nest = _nest(stack, shape, tensors)
     return made
+
+
+def _nest(
+    stack: Sequence[int], shape: tuple[int, int, int], tensors: Sequence[tuple[Tensor, tuple[int, int, int]]]
+) -> Nest:
+    """A stack of products as a nest, whose counters are those of the stack, of rows, of columns, and of the sum.
+
+    Args:
+        stack: The extents of the stack.
+        shape: Rows of x1, their length, columns of x2.
+        tensors: x1, x2 and y, each with its strides for these.
+    """
+    n, k, m = shape
+    extents = (*stack, n, m, k)
+
+    def place(x: Tensor, strides: tuple[int, int, int]) -> Affine:
+        steps = (*x.strides[: len(stack)], strides[0], strides[2], strides[1])
+        terms = [(axis, c, n) for axis, (c, n) in enumerate(zip(steps, extents, strict=True)) if c and n > 1]
+        return add_affine(x.offset, Affine(0, tuple(terms)))
+
+    first, second, result = (place(x, strides) for x, strides in tensors)
+    x1, x2, y = buffers([x for x, _ in tensors])
+    product = Apply(multiply, (Load(x1, first), Load(x2, second)), y.dtype)
+    return Nest(extents, [Statement(y, result, product, "sum")])
 
 
 def vector_product(

@@ -40,10 +40,11 @@ from funcgrad.compiler.loops import (
     Statement,
     Step,
     Window,
+    every,
     loads,
     parts,
 )
-from funcgrad.compiler.ordering import rewritten
+from funcgrad.compiler.rewriting import rewritten
 from funcgrad.kernels.assembly import ELEMENTS
 
 # Steps with arrays of so many bytes may be put off until after a group.
@@ -60,7 +61,7 @@ def blocked(steps: Sequence[Step]) -> list[Step]:
     Args:
         steps: Of a program, dead ones dropped.
     """
-    if not _is_large([leaf for leaf in _leaves(steps) if type(leaf) in (Nest, Call)]):
+    if not _is_large([leaf for leaf in every(steps) if type(leaf) in (Nest, Call)]):
         return list(steps)
     return drop_dead(_blocked(steps, 0, Counter()))
 
@@ -83,16 +84,6 @@ def _blocked(steps: Sequence[Step], depth: int, elsewhere: Counter[Buffer]) -> l
                 pieces[k] = _blocked(piece, depth, others + _mentions(rest))
         made.append(step)
     return _Blocking(made, depth, elsewhere).steps() if _is_large(made) else made
-
-
-def _leaves(steps: Sequence[Step]) -> Iterator[Step]:
-    for step in steps:
-        inner = parts(step)
-        if inner:
-            for piece in inner:
-                yield from _leaves(piece)
-        else:
-            yield step
 
 
 def _mentions(steps: Sequence[Step]) -> Counter[Buffer]:

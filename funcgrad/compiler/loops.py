@@ -293,9 +293,10 @@ class Call(Step):
         emit: `(emitter, scope, step)` writes the instructions.
         operations: About how many it takes.
         divisions: How it can be done in parts.
+        nest: What does the same, if that may be faster where arrays lie well for it.
     """
 
-    __slots__ = ("divisions", "emit", "inputs", "operations", "outputs", "text")
+    __slots__ = ("divisions", "emit", "inputs", "nest", "operations", "outputs", "text")
 
     def __init__(
         self,
@@ -311,6 +312,7 @@ class Call(Step):
         self.outputs = tuple(outputs)
         self.emit = emit
         self.divisions: list[Division] = []
+        self.nest: Nest | None = None
 
     def reads(self) -> Iterator[Buffer]:
         """The operands."""
@@ -397,6 +399,14 @@ def parts(step: Step) -> list[list[Step]]:
     if type(step) is Loop:
         return [step.condition, step.body]
     return list(step.branches) if type(step) is Branch else []
+
+
+def every(steps: Sequence[Step]) -> Iterator[Step]:
+    """Steps, and the steps that these contain."""
+    for step in steps:
+        yield step
+        for inner in parts(step):
+            yield from every(inner)
 
 
 # Updates of what is there: addition, multiplication, the greater, the smaller, assignment.

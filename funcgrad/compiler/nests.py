@@ -22,6 +22,8 @@ from funcgrad.kernels.complex import constant as complex_constant
 # Up to which cost of its expressions two vectors may take turns at the divider: their functions have room beside each
 # other.
 _MOST_COST_OF_TURNS = 60.0
+# Sums of so few vectors are short, and so are loops of less than so many elements.
+_SHORT, _LONG = 16, 4096
 
 
 class NestEmitter(Elements):
@@ -302,7 +304,13 @@ class NestEmitter(Elements):
         cost, turns = self._cost(), len(self._instead)
         if self.nest_is_inline or (cost > streaming.MOST_COST and turns == 1) or len(self.nest.statements) > 3:
             return 1
-        copies = 4 if self.sums and cost <= streaming.MOST_COST else 2
+        if any(total.level >= 0 for total in self.sums):
+            # Long sums wait for each addition; short ones of neighbours do not wait for each other.
+            several = 4 if cost <= streaming.MOST_COST else 2
+            copies = several if any(total.level >= 0 and total.length > _SHORT for total in self.sums) else 1
+        else:
+            # What is left of a short loop would be another one.
+            copies = 2 if extent >= _LONG or extent % (2 * self.width) == 0 else 1
         while copies > 1 and extent < self.width * copies:
             copies //= 2
         return copies
@@ -346,6 +354,9 @@ class NestEmitter(Elements):
                     self._update(s, copy)
                 else:
                     self._by_statement[id(s)].add(copy)
+        folded = [total for total in self.sums if total.folds()]
+        if folded:
+            accumulators.fold_sometimes(self, folded)
 
     def _update(self, s: Statement, copy: int) -> None:
         x = self.value(s.expression, copy)

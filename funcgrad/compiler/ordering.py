@@ -5,9 +5,9 @@ All that is decided here changes speed and memory traffic, never results (but fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import TypeAlias
 
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import (
@@ -21,6 +21,8 @@ from funcgrad.compiler.loops import (
     Shape,
     Statement,
 )
+from funcgrad.compiler.rewriting import rewritten
+from funcgrad.compiler.tiling import tiled
 
 # What an access costs beside one of neighbours, in a vector of eight.
 _REPEATED, _NEIGHBOURS, _STRIDED_LOAD, _STRIDED_STORE = 0.3, 1.0, 6.0, 12.0
@@ -56,10 +58,11 @@ def plan(nest: Nest) -> Plan:
     axes = tuple(range(len(nest.extents)))
     if nest.ordered or not axes:
         return Plan(nest, axes, None, bits)
-    vector = _vector_axis(nest, [a for a in axes if a not in nest.sequential])
+    vector = vector_axis(list(accesses(nest)), {a: nest.extents[a] for a in axes if a not in nest.sequential})
     across = None if vector is None else _read_across(nest, vector)
     if vector is not None and across is not None:
         return _by_lines(nest, vector, across, bits)
+    nest = tiled(nest, vector)
     return Plan(nest, _order(nest, vector), vector, bits)
 
 
@@ -88,11 +91,15 @@ def _bits(x: Expression) -> int:
     return 8 * x.dtype.itemsize if x.dtype.kind != "c" else 4 * x.dtype.itemsize
 
 
-def accesses(nest: Nest) -> Iterator[tuple[Buffer, Index, bool]]:
+Place: TypeAlias = tuple[Buffer, Index, bool]
+"""An element of a buffer, and whether it is stored."""
+
+
+def accesses(nest: Nest) -> Iterator[Place]:
     """The distinct places that a nest loads from (False) and stores to (True)."""
-    seen: set[tuple[Buffer, Index, bool]] = set()
+    seen: set[Place] = set()
     for s in nest.statements:
-        places: list[tuple[Buffer, Index, bool]] = [(s.buffer, s.index, True)]
+        places: list[Place] = [(s.buffer, s.index, True)]
         places += [(x.buffer, x.index, False) for x in expressions(s) if type(x) is Load]
         for place in places:
             if place not in seen:
@@ -109,6 +116,19 @@ def collapsed(nest: Nest) -> Nest:
         return nest
     affine = {i for _, i, _ in accesses(nest) if type(i) is Affine}
     affine |= {x.index for s in nest.statements for x in expressions(s) if type(x) is Counter}
+    merged = runs(nest, affine)
+    if all(len(group) == 1 for group in merged) and len(merged) == len(nest.extents):
+        return nest
+    return _renumbered(nest, merged)
+
+
+def runs(nest: Nest, affine: set[Affine]) -> list[tuple[int, ...]]:
+    """The counters that can be one, from the outermost to the innermost; those that do not count are in none.
+
+    Args:
+        nest: The nest.
+        affine: All affine functions of its counters.
+    """
     extents = dict(enumerate(nest.extents))
     parted = None if nest.window is None else nest.window.axis
     merged: dict[int, tuple[int, ...]] = {axis: (axis,) for axis in extents if extents[axis] > 1 or axis == parted}
@@ -125,9 +145,7 @@ def collapsed(nest: Nest) -> Nest:
                     break
             if again:
                 break
-    if all(len(group) == 1 for group in merged.values()) and len(merged) == len(extents):
-        return nest
-    return _renumbered(nest, [merged[axis] for axis in sorted(merged)])
+    return [merged[axis] for axis in sorted(merged)]
 
 
 def _continues(affine: set[Affine], last: int, inner: tuple[int, ...], extents: dict[int, int]) -> bool:
@@ -161,74 +179,37 @@ def _renumbered(nest: Nest, groups: list[tuple[int, ...]]) -> Nest:
     return made
 
 
-def rewritten(
-    s: Statement, affine: Callable[[Affine], Affine], known: dict[int, Expression] | None = None
-) -> Statement:
-    """A statement with other affine indices."""
-    memo: dict[int, Expression] = {} if known is None else known
-    visit = partial(_rewritten_expression, affine=affine, known=memo)
-    index: Index = affine(s.index) if type(s.index) is Affine else visit(s.index)  # type: ignore[arg-type]
-    return Statement(s.buffer, index, visit(s.expression), s.combine)
-
-
-def _rewritten_expression(
-    x: Expression, affine: Callable[[Affine], Affine], known: dict[int, Expression]
-) -> Expression:
-    stack = [x]
-    while stack:
-        y = stack[-1]
-        if id(y) in known:
-            stack.pop()
-            continue
-        parts = y.operands if type(y) is Apply else ()
-        if type(y) is Load and isinstance(y.index, Expression):
-            parts = (y.index,)
-        missing = [part for part in parts if id(part) not in known]
-        if missing:
-            stack.extend(missing)
-            continue
-        stack.pop()
-        known[id(y)] = _with_parts(y, [known[id(part)] for part in parts], affine)
-    return known[id(x)]
-
-
-def _with_parts(y: Expression, parts: list[Expression], affine: Callable[[Affine], Affine]) -> Expression:
-    if type(y) is Counter:
-        return Counter(affine(y.index))
-    if type(y) is Load:
-        return Load(y.buffer, parts[0] if parts else affine(y.index))  # type: ignore[arg-type]
-    if type(y) is Apply:
-        return Apply(y.function, parts, y.dtype, y.own_cost)
-    return y
-
-
 # Order -------------------------------------------------------------------------------------------------------------
 
 
-def _vector_axis(nest: Nest, axes: list[int]) -> int | None:
-    """The counter whose neighbours are nearest in memory; of several the one that counts furthest."""
-    if not axes:
-        return None
-    places = list(accesses(nest))
+def vector_axis(places: Sequence[Place], extents: Mapping[int, int]) -> int | None:
+    """The counter whose neighbours are nearest in memory; of several the one that counts furthest.
 
-    def price(axis: int) -> tuple[float, int]:
-        total = 0.0
-        for _, index, stored in places:
-            if type(index) is not Affine:
-                total += _STRIDED_STORE if stored else _STRIDED_LOAD
-                continue
-            stride = index.coefficient(axis)
-            if stride == 0:
-                total += _REPEATED
-            elif stride == 1:
-                total += _NEIGHBOURS
-            else:
-                total += _STRIDED_STORE if stored else _STRIDED_LOAD
+    Args:
+        places: What is accessed.
+        extents: How far the counters in question count.
+    """
+
+    def waste(axis: int) -> tuple[float, int]:
         # A counter that ends within a vector wastes the rest of it.
-        filled = nest.extents[axis] / (8 * -(-nest.extents[axis] // 8))
-        return total / filled, -nest.extents[axis]
+        filled = extents[axis] / (8 * -(-extents[axis] // 8))
+        return price(places, axis) / filled, -extents[axis]
 
-    return min(axes, key=price)
+    return min(extents, key=waste, default=None)
+
+
+def price(places: Sequence[Place], axis: int) -> float:
+    """What it costs to access places by vectors of a counter."""
+    total = 0.0
+    for _, index, stored in places:
+        stride = index.coefficient(axis) if type(index) is Affine else None
+        if stride == 0:
+            total += _REPEATED
+        elif stride == 1:
+            total += _NEIGHBOURS
+        else:
+            total += _STRIDED_STORE if stored else _STRIDED_LOAD
+    return total
 
 
 def _read_across(nest: Nest, vector: int) -> int | None:
@@ -298,10 +279,12 @@ def _order(nest: Nest, vector: int | None) -> Shape:
 
 def _fits_across(nest: Nest, vector: int, inside: list[int]) -> bool:
     """Whether to sum across rows with the results in registers, since what is read stays in the cache."""
-    footprint = 0
+    footprint = 0.0
     for buffer, index, stored in accesses(nest):
         if stored or type(index) is not Affine or not index.coefficient(vector):
             continue
         if any(index.coefficient(axis) for axis in inside):
-            footprint = max(footprint, buffer.nbytes)
+            w = nest.window
+            part = 1.0 if w is None or not index.coefficient(w.axis) else min(1.0, w.block / nest.extents[w.axis])
+            footprint = max(footprint, part * buffer.nbytes)
     return footprint <= _CACHE

@@ -13,6 +13,7 @@ from funcgrad.compiler import cache, entry, lowerings, native, outlines, runtime
 from funcgrad.compiler.blocking import blocked
 from funcgrad.compiler.emission import ProgramEmitter, flushing
 from funcgrad.compiler.fusion import Fusion, drop_dead
+from funcgrad.compiler.layouts import turned
 from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts
 from funcgrad.compiler.lowering import Lowering
 from funcgrad.compiler.planning import plan_frames, plan_workspace, write_out_small
@@ -42,7 +43,7 @@ class Program:
         self.flush_subnormals = flush_subnormals
         lowering = Lowering(Fusion())
         lowering.program(self.jaxpr)
-        self.steps: list[Step] = blocked(drop_dead(lowering.fusion.steps))
+        self.steps: list[Step] = turned(blocked(drop_dead(lowering.fusion.steps)))
         self.fallbacks: list[Equation] = lowering.fallbacks
         plan_frames(self.steps)
         write_out_small(self.steps)

@@ -23,8 +23,8 @@ from funcgrad.compiler.loops import (
     Loop,
     Nest,
     Step,
+    every,
     loads,
-    parts,
 )
 from funcgrad.compiler.ordering import expressions
 from funcgrad.compiler.stacks import BASE
@@ -34,6 +34,8 @@ _ALIGNMENT = 64
 # Small: so many instructions, about, and for a whole program so many of all small nests.
 _SMALL, _MOST_WRITTEN_OUT = 700, 20000
 _SMALL_BYTES = 1024
+# So many points are written out also one by one.
+_FEW_POINTS = 32
 
 
 def plan_workspace(steps: Sequence[Step]) -> int:
@@ -130,10 +132,10 @@ def write_out_small(steps: Sequence[Step]) -> None:
     """Mark the nests that are written out, and move buffers that only they use to the stack."""
     room = _MOST_WRITTEN_OUT
     users: dict[Buffer, bool] = {}
-    for step in _all_steps(steps):
+    for step in every(steps):
         if type(step) is Nest:
             size = step.points if step.points > _SMALL else step.points * _instructions(step)
-            step.inline = step.window is None and size <= min(_SMALL, room) and not _calls_library(step)
+            step.inline = step.window is None and size <= min(_SMALL, room) and _is_short(step)
             room -= size if step.inline else 0
             here = step.inline
             mentioned = [*step.reads(), *step.writes()]
@@ -152,13 +154,13 @@ def write_out_small(steps: Sequence[Step]) -> None:
 
 def plan_frames(steps: Sequence[Step]) -> None:
     """Give every buffer of frames its offset in bytes; frames that nothing pops are not pushed at all."""
-    loops = [step for step in _all_steps(steps) if type(step) is Loop]
+    loops = [step for step in every(steps) if type(step) is Loop]
     popped = {loop.pops for loop in loops}
     for loop in loops:
         if loop.pushes not in popped:
             loop.pushes = None
     groups: dict[Frames, dict[Buffer, None]] = {loop.pops: {} for loop in loops if loop.pops is not None}
-    for step in _all_steps(steps):
+    for step in every(steps):
         for buffer in () if type(step) in (Loop, Branch) else (*step.writes(), *step.reads()):
             if buffer.frames is not None and buffer.frames in groups:
                 groups[buffer.frames][buffer] = None
@@ -176,17 +178,16 @@ def plan_frames(steps: Sequence[Step]) -> None:
         frames.base.size = frames.count * frames.size
 
 
-def _all_steps(steps: Sequence[Step]) -> Iterator[Step]:
-    for step in steps:
-        yield step
-        for inner in parts(step):
-            yield from _all_steps(inner)
-
-
 def _instructions(nest: Nest) -> int:
     """About how many instructions each point of a nest takes."""
     applied = {id(x) for s in nest.statements for x in expressions(s) if type(x) is Apply}
     return len(applied) + 2 * len(nest.statements)
+
+
+def _is_short(nest: Nest) -> bool:
+    """Whether a nest written out is short: it has few points, or vectors of four, and calls no library."""
+    fills_vectors = any(n % 4 == 0 for n in nest.extents) and all(type(s.index) is Affine for s in nest.statements)
+    return (nest.points <= _FEW_POINTS or fills_vectors) and not _calls_library(nest)
 
 
 def _calls_library(nest: Nest) -> bool:

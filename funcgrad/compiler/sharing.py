@@ -6,13 +6,13 @@ A Python loop that is written out, layers of one size, stages of a Runge-Kutta m
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from funcgrad.compiler.fusion import substitute
 from funcgrad.compiler.indices import Affine, Index
-from funcgrad.compiler.loops import Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement, Step, parts
+from funcgrad.compiler.loops import Apply, Buffer, Constant, Counter, Expression, Load, Nest, Statement, Step, every
 
 # From so many on: a function of its own takes LLVM twice the time of a part of a larger one.
 _LEAST = 3
@@ -96,14 +96,7 @@ class Shape:
 
 def repeated(steps: Sequence[Step]) -> dict[Nest, Shape]:
     """The shapes of nests that occur often in a program."""
-    shapes = {nest: shape for nest in _nests(steps) if (shape := Shape(nest)).key is not None}
+    nests = [step for step in every(steps) if type(step) is Nest]
+    shapes = {nest: shape for nest in nests if (shape := Shape(nest)).key is not None}
     counts = Counts(shape.key for shape in shapes.values())
     return {nest: shape for nest, shape in shapes.items() if counts[shape.key] >= _LEAST}
-
-
-def _nests(steps: Sequence[Step]) -> Iterator[Nest]:
-    for step in steps:
-        if type(step) is Nest and not step.inline:
-            yield step
-        for inner in parts(step):
-            yield from _nests(inner)
