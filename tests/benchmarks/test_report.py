@@ -60,9 +60,12 @@ def test_overview_shows_ratios_to_ours_and_their_mean():
 def test_first_calls_are_those_of_the_way_that_takes_least():
     slow = result("funcgrad", 1e-5) | {"first_calls": [1.0, 2.0, 0.1], "import": 0.5}
     quick = result("funcgrad:scan", 2e-5) | {"first_calls": [0.5, 0.25, 0.1], "import": 0.5}
-    others = [result("jax", 1e-5) | {"first_calls": [1.5, 0.0, 0.0], "import": 1.0}, failed("jax:loop")]
-    found = [slow, quick, *others]
-    assert report.first_calls(found, "funcgrad") == (0.75, 1.25)
+    eager = result("funcgrad:eager", 1e-3) | {"first_calls": [0.01, 0.01, 0.01], "import": 0.5}
+    others = [result("jax", 3e-5) | {"first_calls": [1.5, 0.0, 0.0], "import": 1.0}, failed("jax:loop")]
+    found = [slow, quick, eager, *others]
+    assert report.first_calls(found, "funcgrad") == (0.02, 0.52)
+    assert report.first_calls(found, "funcgrad", 3e-5) == (0.75, 1.25)
+    assert report.first_calls(found, "funcgrad", 1e-6) == (0.02, 0.52)
     assert report.first_calls(found, "jax") == (1.5, 2.5)
     assert report.first_calls(found, "torch") == (0.0, 0.0)
     assert report.overview(found).splitlines()[1].endswith("750 ms     2.00     2.00")
