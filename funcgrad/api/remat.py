@@ -14,7 +14,7 @@ from funcgrad.core.avals import ShapedArray
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
 from funcgrad.core.source import caller
-from funcgrad.core.tracing import Recording, Tracer, innermost
+from funcgrad.core.tracing import Recording, Tracer, budget_around, innermost
 from funcgrad.core.tree import is_static, leaf_paths, tree_flatten, tree_unflatten
 
 R = TypeVar("R")
@@ -78,7 +78,7 @@ class _checkpoint(Transformed[P, R]):
         """The call's jaxpr: with values where all are there, so that Python may branch on them."""
         values = list(map(innermost, xs))
         abstract = any(type(x) is ShapedArray for x in values)
-        recording = Recording("checkpoint", self.function, abstract)
+        recording = Recording("checkpoint", self.function, abstract, budget=budget_around(xs))
         recording.snapshots = {}
         try:
             outs, tree = tree_flatten(flat([recording.input(x) for x in values]))

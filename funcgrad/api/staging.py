@@ -23,7 +23,7 @@ from funcgrad.core.jaxpr import Literal as Constant
 from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import Source, caller, definition, read_source
-from funcgrad.core.tracing import Recording, Tracer, held, innermost
+from funcgrad.core.tracing import Recording, Tracer, budget_around, held, innermost
 from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten, tree_unflatten
 from funcgrad.transforms.call import jit_p
 
@@ -141,7 +141,9 @@ class _jit(Transformed[P, R]):
         """Record inside another recording: with the innermost values where all are there."""
         values = [innermost(x) for x in call.arrays]
         around = next((_outermost(x) for x in call.arrays if isinstance(innermost(x), ShapedArray)), None)
-        recording, outs, out_tree = self._record(call, values, abstract=around is not None, around=around)
+        recording, outs, out_tree = self._record(
+            call, values, abstract=around is not None, around=around, budget=budget_around(call.arrays)
+        )
         try:
             if recording.guards:
                 _pass_on_guards(recording, call.arrays)

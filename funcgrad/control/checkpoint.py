@@ -134,6 +134,7 @@ checkpoint_p = Primitive(
     implementation=_implementation,
     abstract=_abstract,
     batch=_batch,
+    effort=lambda params: params["jaxpr"].effort,
     inline=_inline,
     vjp=_vjp,
     is_linear=lambda active: True,

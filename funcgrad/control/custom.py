@@ -451,6 +451,7 @@ custom_p = Primitive(
     implementation=_custom_implementation,
     abstract=_custom_abstract,
     batch=_custom_batch,
+    effort=lambda params: params["jaxpr"].effort,
     inline=_custom_inline,
     vjp=_custom_vjp,
     is_linear=lambda active: True,

@@ -491,6 +491,17 @@ def innermost(x: Any) -> Any:
     return x
 
 
+def budget_around(xs: Sequence[Any]) -> float | None:
+    """The budget of a recording of such values, within the recordings that trace them: what is left of theirs."""
+    found = []
+    for x in xs:
+        while type(x) is Tracer:
+            if x.recording.budget is not None:
+                found.append(x.recording.budget)
+            x = x.value
+    return min(found, default=None)
+
+
 def concrete(x: Any) -> Any:
     """The plain value behind a tracer, at any depth, computed now if it is deferred; the type where there is none."""
     return elements(innermost(x))

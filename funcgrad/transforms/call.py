@@ -42,6 +42,7 @@ jit_p = Primitive(
     implementation=_jit_evaluate,
     abstract=_jit_abstract,
     batch=_jit_batch,
+    effort=lambda params: params["jaxpr"].effort,
     inline=_jit_evaluate,
     multiple_results=True,
 )
