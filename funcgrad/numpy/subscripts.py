@@ -118,7 +118,10 @@ def _without_broadcasting(subscripts: str, shapes: tuple[Shape, ...]) -> tuple[s
         own = dict(zip(term, shape, strict=True))
         for label, n in zip(term, shape, strict=True):
             if sizes.setdefault(label, n) != n or own[label] != n:
-                if own[label] != n or 1 not in (n, sizes[label]):
+                if own[label] != n:
+                    text = f"dimensions in single operand for collapsing index '{label}' don't match"
+                    raise ValueError(f"{text} ({n} != {own[label]})")
+                if 1 not in (n, sizes[label]):
                     raise ValueError(f"axes {label} are of lengths {n} and {sizes[label]}")
                 sizes[label] = n if sizes[label] == 1 else sizes[label]
     kept = [

@@ -256,7 +256,7 @@ LINEAR = [
     "np.einsum('ij,jk->ik',{a},{b})",
     "np.einsum('ij,kj->ik',{a},{b})",
     "np.einsum('...i->...',{a})",
-    "np.einsum('ii->i',{a})",
+    "np.einsum('ii->i',{a}@{a}.mT)",
     "np.einsum('i,j->ij',{a},{b})",
     "np.einsum('ij->ji',{a})",
     "np.matvec({a},{b})",

@@ -263,6 +263,13 @@ def test_einsum_second_derivatives_equal_differences(subscripts):
     assert_derivatives(lambda *xs: np.einsum(subscripts, *xs), *args, order=2)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 3), (1, 3)])
+def test_einsum_of_a_diagonal_of_what_is_not_square_tells_both_lengths(shape):
+    # Of (0, 3) NumPy reads three numbers that are not there.
+    with pytest.raises(ValueError, match=rf"collapsing index 'i' don't match \({shape[0]} != {shape[1]}\)"):
+        funcgrad.jit(lambda x: np.einsum("ii->i", x))(np.ones(shape))
+
+
 def test_einsum_sublists_equal_numpy():
     a, b = draw(2, 3), draw(3, 4)
     for f in (
