@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from funcgrad.api.bodies import Body, check_result, strengthened
+from funcgrad.api.nesting import budget_around, pass_on_guards
 from funcgrad.api.results import fresh
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.control.checkpoint import checkpoint as checkpoint_flat
@@ -14,7 +15,7 @@ from funcgrad.core.avals import ShapedArray
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.jaxpr import Jaxpr, recording_to_jaxpr
 from funcgrad.core.source import caller
-from funcgrad.core.tracing import Recording, Tracer, budget_around, innermost
+from funcgrad.core.tracing import Recording, Tracer, innermost
 from funcgrad.core.tree import is_static, leaf_paths, tree_flatten, tree_unflatten
 
 R = TypeVar("R")
@@ -86,19 +87,11 @@ class _checkpoint(Transformed[P, R]):
                 check_result("checkpoint", self.function, y, lambda i=i: leaf_paths(tree, "result")[i])  # type: ignore[misc]
             jaxpr = recording_to_jaxpr(recording, list(map(strengthened, outs)))
             captured = [recording.original(value)[0] for _, value in jaxpr.constants]
-            _pass_on_guards(recording, xs)
+            pass_on_guards(recording, xs)
         finally:
             recording.close()
         inputs = [*[v for v, _ in jaxpr.constants], *jaxpr.inputs]
         return Body(Jaxpr(inputs, (), jaxpr.equations, jaxpr.outputs), captured, tree)
-
-
-def _pass_on_guards(recording: Recording, xs: Sequence[Any]) -> None:
-    """Note with the recordings around that Python has read values which they trace."""
-    for x in xs if recording.guards else ():
-        while isinstance(x, Tracer):
-            x.recording.guards += recording.guards
-            x = x.value
 
 
 def checkpoint(

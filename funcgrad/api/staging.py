@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from funcgrad.api.arguments import argument_path, run
 from funcgrad.api.explaining import Explanation, Lowered, types_text
+from funcgrad.api.nesting import budget_around, pass_on_guards
 from funcgrad.api.programs import Program, compiling_is_off, forgetting, is_step_by_step
 from funcgrad.api.results import fresh
 from funcgrad.api.signatures import Call, check_static
@@ -23,7 +24,7 @@ from funcgrad.core.jaxpr import Literal as Constant
 from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import Source, caller, definition, read_source
-from funcgrad.core.tracing import Recording, Tracer, budget_around, held, innermost
+from funcgrad.core.tracing import Recording, Tracer, held, innermost
 from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten, tree_unflatten
 from funcgrad.transforms.call import jit_p
 
@@ -145,8 +146,7 @@ class _jit(Transformed[P, R]):
             call, values, abstract=around is not None, around=around, budget=budget_around(call.arrays)
         )
         try:
-            if recording.guards:
-                _pass_on_guards(recording, call.arrays)
+            pass_on_guards(recording, call.arrays)
             return self._keep(call, recording, outs, out_tree)
         finally:
             recording.close()
@@ -273,14 +273,6 @@ def _is_beyond(eqn: Equation) -> bool:
     """Whether an equation computes an integer of one that is beyond 64 bits, as Python's integers may be."""
     wide = any(isinstance(x, Constant) and type(x.value) is int and not _fits(x.value) for x in eqn.inputs)
     return wide and any(v.aval.dtype.kind in "iu" for v in eqn.outputs)
-
-
-def _pass_on_guards(recording: Recording, arrays: Sequence[Any]) -> None:
-    """Note with the recordings around a nested one, too, that Python has read values which they trace."""
-    for x in arrays:
-        while isinstance(x, Tracer):
-            x.recording.guards += recording.guards
-            x = x.value
 
 
 def _outermost(x: Tracer) -> Recording:

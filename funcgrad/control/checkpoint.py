@@ -23,7 +23,7 @@ from funcgrad.control.running import prepared
 from funcgrad.control.scan import batched_jaxpr, check_linear, in_front, strong
 from funcgrad.control.splitting import grouped, spread
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.jaxpr import Jaxpr
+from funcgrad.core.jaxpr import Jaxpr, body_effort
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.transforms.evaluate import evaluate, record_abstract
 from funcgrad.transforms.jvp import jvp
@@ -134,7 +134,7 @@ checkpoint_p = Primitive(
     implementation=_implementation,
     abstract=_abstract,
     batch=_batch,
-    effort=lambda params: params["jaxpr"].effort,
+    effort=body_effort,
     inline=_inline,
     vjp=_vjp,
     is_linear=lambda active: True,

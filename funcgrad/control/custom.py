@@ -19,7 +19,7 @@ from funcgrad.control.scan import batched_jaxpr, in_front, strong
 from funcgrad.control.splitting import spread
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import DifferentiationError, message
-from funcgrad.core.jaxpr import Equation, Jaxpr, Var, recording_to_jaxpr
+from funcgrad.core.jaxpr import Equation, Jaxpr, Var, body_effort, recording_to_jaxpr
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.core.source import caller
 from funcgrad.core.tracing import Recording, Tracer
@@ -451,7 +451,7 @@ custom_p = Primitive(
     implementation=_custom_implementation,
     abstract=_custom_abstract,
     batch=_custom_batch,
-    effort=lambda params: params["jaxpr"].effort,
+    effort=body_effort,
     inline=_custom_inline,
     vjp=_custom_vjp,
     is_linear=lambda active: True,

@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any
 
 from funcgrad.control.derived import derived
-from funcgrad.core.jaxpr import Jaxpr, Literal, Var
+from funcgrad.core.jaxpr import Jaxpr, Literal, Var, body_effort
 from funcgrad.core.source import Place, note_place, replay
 from funcgrad.transforms.evaluate import evaluate
 
@@ -82,7 +82,7 @@ def _prepare(jaxpr: Jaxpr) -> Runner:
 
 def rounds_effort(params: dict[str, Any]) -> float:
     """The effort of a loop that goes through its body `length` times; once, where that is not known."""
-    length, body = params["length"], params["jaxpr"].effort
+    length, body = params["length"], body_effort(params)
     return body if length is None else length * body
 
 

@@ -15,6 +15,9 @@ import numpy as np
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.source import Place, begin_replay, end_replay, note_place, replay
 
+# Of operands with so few elements no operation makes much.
+_FEW = 512
+
 
 class Deferred:
     """A value that is not computed yet: `elements` computes it, NumPy asks for it by itself.
@@ -92,6 +95,25 @@ def result_types(primitive: Any, xs: Sequence[Any], params: dict[str, Any]) -> A
         return primitive.abstract(*map(get_aval, xs), **params)
     except Exception:
         return None
+
+
+def nbytes(avals: ShapedArray | Sequence[ShapedArray]) -> int:
+    """What values of a type, or of several, take of memory."""
+    if isinstance(avals, ShapedArray):
+        return avals.size * avals.dtype.itemsize
+    return sum(map(nbytes, avals))
+
+
+def exceeds(budget: float, primitive: Any, params: dict[str, Any], xs: Sequence[Any]) -> bool:
+    """Whether what a primitive returns takes more memory than a budget; not asked of operands with few elements."""
+    if not any(getattr(x, "size", 0) > _FEW for x in xs):
+        return False
+    return nbytes(result_types(primitive, xs, params) or ()) > budget
+
+
+def errors_are_raised() -> bool:
+    """Whether NumPy is to do more about a division by zero and the like than to warn."""
+    return not set(np.geterr().values()) <= {"ignore", "warn"}
 
 
 def elements(x: Any) -> Any:

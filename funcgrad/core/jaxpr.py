@@ -131,6 +131,12 @@ class Jaxpr:
         return jaxpr_html(self)
 
 
+def body_effort(params: dict[str, Any]) -> float:
+    """The effort of an equation that goes through its jaxpr once."""
+    effort: float = params["jaxpr"].effort
+    return effort
+
+
 def _effort(eqn: Equation) -> float:
     if eqn.primitive.effort is not None:
         return eqn.primitive.effort(eqn.params)

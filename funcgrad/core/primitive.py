@@ -9,9 +9,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from funcgrad.core.avals import get_aval
 from funcgrad.core.deferring import elements
-from funcgrad.core.tracing import CONSTANTS, Recording, Tracer, escaped_error, held, shielded
+from funcgrad.core.tracing import CONSTANTS, Recording, Tracer, escaped_error, held
 
 
 def _missing_rule(*args: Any) -> Any:
@@ -149,6 +151,16 @@ def bind(primitive: Primitive, *args: Any, **params: Any) -> Any:
         if recording.differentiating and not primitive.differentiable:
             return y
     return recording.append(primitive, params, xs, ids, y)
+
+
+def shielded(y: Any, xs: Sequence[Any]) -> Any:
+    """What came of the plain arrays in handles: if it shares their memory it gets a handle, too.
+
+    So that nobody writes to their memory but by a handle, which copies what others hold.
+    """
+    if type(y) is np.ndarray and (y.base is not None or any(y is x for x in xs)):
+        return Tracer(CONSTANTS, 0, y)
+    return y
 
 
 def bind_unary(primitive: Primitive, x: Any, params: dict[str, Any] = NO_PARAMS) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from funcgrad.core.advice import Situation
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.capturing import SMALL, Sample, check_samples, copied, same_elements, sample
-from funcgrad.core.deferring import Deferred, defer, elements, result_types
+from funcgrad.core.deferring import Deferred, defer, elements, errors_are_raised, exceeds, nbytes
 from funcgrad.core.errors import (
     EscapedTracerError,
     TracedAssignmentError,
@@ -44,22 +44,12 @@ from funcgrad.core.source import (
 )
 
 _levels = itertools.count(1)
-# What `np.geterr` may say while operations are put off: nothing depends on when they are done.
-_UNHEEDED = {"ignore", "warn"}
-# Of operands with so few elements no operation makes much.
-_FEW = 512
 _ndarray = np.ndarray  # looked up on the hot path
 _getframe = sys._getframe
 
 # (primitive, params, xs, ids, y, first_id, place): operands' values and variable numbers (None: a constant),
 # the result (a tuple for a primitive with several) and the number of its first variable.
 RecordedEquation = tuple[Any, dict[str, Any], Sequence[Any], Sequence[int | None], Any, int, Place | None]
-
-
-def _bytes(avals: ShapedArray | Sequence[ShapedArray]) -> int:
-    if isinstance(avals, ShapedArray):
-        return avals.size * avals.dtype.itemsize
-    return sum(map(_bytes, avals))
 
 
 class Asking(Protocol):
@@ -193,7 +183,7 @@ class Recording:
             xs = [self.capture(x) if number is None else None for x, number in zip(xs, ids, strict=True)]
             seen = tuple(map(get_aval, y)) if primitive.multiple_results else get_aval(y)
             if self.budget is not None:
-                self.budget -= _bytes(seen)
+                self.budget -= nbytes(seen)
         elif None in ids:
             xs = [x if number is not None else self.capture(x) for x, number in zip(xs, ids, strict=True)]
         self.equations.append((primitive, params, xs, ids, seen, first, place))  # type: ignore[union-attr]
@@ -209,9 +199,7 @@ class Recording:
             return False
         if primitive.effort is not None:
             self.budget -= primitive.effort(params)
-        if self.budget >= 0 and any(getattr(x, "size", 0) > _FEW for x in xs):
-            return _bytes(result_types(primitive, xs, params) or ()) > self.budget
-        return self.budget < 0
+        return self.budget < 0 or exceeds(self.budget, primitive, params, xs)
 
     def defer(self, primitive: Any, params: dict[str, Any], xs: Sequence[Any], ids: Sequence[int | None]) -> Any:
         """The result of a primitive as a deferred value.
@@ -219,7 +207,7 @@ class Recording:
         None where it has to be computed now: of values of an outer recording, of Python's numbers, which may grow
         beyond 64 bits, and where NumPy has an error for it or is to raise one for a division by zero and the like.
         """
-        if self.nested or not set(np.geterr().values()) <= _UNHEEDED:
+        if self.nested or errors_are_raised():
             return None
         kept = [self.capture(x) if number is None else x for x, number in zip(xs, ids, strict=True)]
         return defer(primitive, kept, params, self.place or replay.place or place_above(_getframe(2)))
@@ -427,16 +415,6 @@ def held(x: Any) -> Any:
     return x.value if x.recording is CONSTANTS else Tracer(x.recording, x.id, x.value, x.place)
 
 
-def shielded(y: Any, xs: Sequence[Any]) -> Any:
-    """What came of the plain arrays in handles: if it shares their memory it gets a handle, too.
-
-    So that nobody writes to their memory but by a handle, which copies what others hold.
-    """
-    if type(y) is _ndarray and (y.base is not None or any(y is x for x in xs)):
-        return Tracer(CONSTANTS, 0, y)
-    return y
-
-
 def concrete_text(value: Any) -> str:
     """`float64[3] [1. 2. 3.]`, or the aval alone where there is no value."""
     if type(value) is Tracer:
@@ -489,17 +467,6 @@ def innermost(x: Any) -> Any:
     while type(x) is Tracer:
         x = x.value
     return x
-
-
-def budget_around(xs: Sequence[Any]) -> float | None:
-    """The budget of a recording of such values, within the recordings that trace them: what is left of theirs."""
-    found = []
-    for x in xs:
-        while type(x) is Tracer:
-            if x.recording.budget is not None:
-                found.append(x.recording.budget)
-            x = x.value
-    return min(found, default=None)
 
 
 def concrete(x: Any) -> Any:

@@ -13,9 +13,9 @@ import numpy as np
 
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import UnsupportedFunctionError
-from funcgrad.core.primitive import NO_PARAMS, Primitive, bind, bind_binary
+from funcgrad.core.primitive import NO_PARAMS, Primitive, bind, bind_binary, shielded
 from funcgrad.core.source import internal_files
-from funcgrad.core.tracing import Tracer, held, shielded
+from funcgrad.core.tracing import Tracer, held
 from funcgrad.primitives.arithmetic import multiply_p
 from funcgrad.primitives.structural import cast_p, reshape_p, truncate_p
 

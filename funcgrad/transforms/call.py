@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from funcgrad.core.avals import ShapedArray, get_aval
-from funcgrad.core.jaxpr import Jaxpr
+from funcgrad.core.jaxpr import Jaxpr, body_effort
 from funcgrad.core.primitive import Primitive, bind
 from funcgrad.transforms.evaluate import evaluate, record_abstract
 from funcgrad.transforms.vmap import evaluate_batched
@@ -42,7 +42,7 @@ jit_p = Primitive(
     implementation=_jit_evaluate,
     abstract=_jit_abstract,
     batch=_jit_batch,
-    effort=lambda params: params["jaxpr"].effort,
+    effort=body_effort,
     inline=_jit_evaluate,
     multiple_results=True,
 )

@@ -59,8 +59,9 @@ def test_implementation_any_input_equals_numpy(row: Spec, dtype: Any, data: Any)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         actual, expected = outputs(row.function, args), outputs(row.reference, args)
-        if np.dtype(dtype).kind == "c" and not all(map(np.array_equal, actual, expected)):
-            # Once in 200,000 times NumPy rounds a complex number's square in another way, by where its result lies.
+        if row.name == "square" and np.dtype(dtype).kind == "c" and not np.array_equal(actual[0], expected[0]):
+            # Once in 200,000 times NumPy rounds a complex number in another way, by where its result lies.
+            np.testing.assert_allclose(actual[0], expected[0], rtol=2 * np.finfo(dtype).eps)
             actual, expected = outputs(row.function, args), outputs(row.reference, args)
     assert len(actual) == len(expected)
     for a, b in zip(actual, expected, strict=True):
