@@ -16,7 +16,6 @@ import importlib.machinery
 import importlib.util
 import json
 import os
-import secrets
 import stat
 import struct
 import sys
@@ -41,6 +40,7 @@ _DIGEST_SIZE = hashlib.sha256().digest_size
 _OFF = {"0", "off", "no", "false"}
 _ABANDONED = 3600.0  # seconds after which nobody is still writing a file
 _REFRESHED = 3600.0  # seconds after which a use is noted in a file's time
+_SWEPT = 1 / 16  # of the limit is written between two looks at the folder
 
 
 class CacheWarning(RuntimeWarning):
@@ -152,7 +152,7 @@ def write(name: str, header: dict[str, Any], code: bytes) -> None:
     data = _packed(name, header, code)
     if len(data) > _limit():
         return
-    part = folder / f"{name}.{os.getpid()}.{secrets.token_hex(4)}{_PART}"
+    part = folder / f"{name}.{os.getpid()}.{os.urandom(4).hex()}{_PART}"
     try:
         _write_file(part, data)
         part.replace(folder / f"{name}{_SUFFIX}")  # at once: readers see all of it or nothing
@@ -160,9 +160,9 @@ def write(name: str, header: dict[str, Any], code: bytes) -> None:
         _remove(part)
         _explain(error, folder)
         return
-    _state.written -= len(data)
-    if _state.written <= 0:
-        _state.written = _limit() // 16
+    _state.room -= len(data) / _limit()
+    if _state.room <= 0.0:
+        _state.room = _SWEPT
         _evict(folder)
 
 
@@ -220,7 +220,9 @@ class _State:
     def __init__(self) -> None:
         self.full = False
         self.warned: set[str] = set()
-        self.written = 0
+        # What it may write before it looks, as a part of the limit: by chance, so that of many processes that write
+        # little some do, and each does not pay for it.
+        self.room = _SWEPT * int.from_bytes(os.urandom(4)) / 2**32
 
 
 _state = _State()

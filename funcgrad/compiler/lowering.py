@@ -1,17 +1,23 @@
 """A jaxpr becomes steps: each equation is handed to its primitive's lowering, which works on lazy tensors.
 
 A rule is `(lowering, eqn, *xs) -> tensor` (a list of them for several results), registered by `@lowers(primitive)` in
-`lowerings/`. A rule may answer NotImplemented for types that it does not know; such an equation, and one whose
-primitive has no rule, becomes a step that calls the primitive's NumPy implementation.
+the room of `lowerings/` that has the name of the primitive's own, which is imported when a program needs it. A rule may
+answer NotImplemented for types that it does not know; such an equation, and one whose primitive has no rule, becomes a
+step that calls the primitive's NumPy implementation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from funcgrad.compiler import lowerings
 from funcgrad.compiler.fusion import Fusion
 from funcgrad.compiler.indices import ZERO, strides_of
 from funcgrad.compiler.loops import Apply, Buffer, Check, Constant, Expression, loads
@@ -58,6 +64,30 @@ def wishes(*primitives: Primitive) -> Callable[[Wish], Wish]:
         return wish
 
     return register
+
+
+_looked_for: set[Primitive] = set()
+
+
+def _import_rules(primitives: Iterable[Primitive]) -> None:
+    """Import the rooms with the rules of primitives, if there are such rooms."""
+    missing = set(primitives) - _looked_for
+    if not missing:
+        return
+    _looked_for.update(missing)
+    rooms = {room.name for room in pkgutil.iter_modules(lowerings.__path__)}
+    for name, module in list(sys.modules.items()):
+        floor, _, own = name.rpartition(".")
+        room = own if own in rooms else floor.rpartition(".")[2]
+        if floor in _DECLARING and room in rooms and not missing.isdisjoint(_primitives(module)):
+            importlib.import_module(f"{lowerings.__name__}.{room}")
+
+
+_DECLARING = {"funcgrad.primitives", "funcgrad.control"}
+
+
+def _primitives(module: ModuleType) -> list[Primitive]:
+    return [value for value in vars(module).values() if type(value) is Primitive]
 
 
 # All dtypes of numbers in compiled code.
@@ -123,6 +153,7 @@ class Lowering:
 
     def _equations(self, jaxpr: Jaxpr, env: dict[Var, Tensor], places: dict[Var, Tensor]) -> None:
         """Lower the equations of a jaxpr one after the other; what nothing needs any more leaves the environment."""
+        _import_rules([eqn.primitive for eqn in jaxpr.equations])
         uses, layouts = _uses(jaxpr), _layouts(jaxpr)
         self.returns |= _returns(jaxpr)
         self._live.append(env)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from funcgrad.compiler import cache, entry, lowerings, native, outlines, runtime
+from funcgrad.compiler import cache, entry, native, outlines, runtime
 from funcgrad.compiler.blocking import blocked
 from funcgrad.compiler.emission import ProgramEmitter, flushing
 from funcgrad.compiler.fusion import Fusion, drop_dead
@@ -159,4 +159,4 @@ def _tells(value: Any) -> bool:
 
 outlines.register()
 
-__all__ = ["Executable", "Program", "executable", "lowerings"]
+__all__ = ["Executable", "Program", "executable"]

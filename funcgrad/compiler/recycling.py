@@ -224,4 +224,4 @@ def handler() -> int:
 
 
 _CAPSULE = b"mem_handler"  # as NumPy looks for; the capsule has the pointer to it
-runtime.DEFERRED["fg_handler"] = handler
+runtime.DEFERRED["fg_handler"] = lambda name: handler()

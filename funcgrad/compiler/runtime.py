@@ -120,8 +120,8 @@ def symbols() -> dict[str, int]:
     return found
 
 
-DEFERRED: dict[str, Callable[[], int]] = {}
-"""What makes the things that are there only once code is loaded that names them."""
+DEFERRED: dict[str, Callable[[str], int]] = {}
+"""What makes the things that are there only once code is loaded that names them, by their names up to a dot."""
 
 
 def address(name: str) -> int:
@@ -130,7 +130,8 @@ def address(name: str) -> int:
     Raises:
         UnavailableError: it is not to be had here.
     """
-    known = DEFERRED[name]() if name in DEFERRED else symbols().get(name) or linear_algebra(name.removesuffix("_"))
+    make = DEFERRED.get(name.partition(".")[0])
+    known = make(name) if make else symbols().get(name) or linear_algebra(name.removesuffix("_"))
     if known is None:
         raise UnavailableError(name)
     return known

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-from collections.abc import Callable
 
 from funcgrad.compiler import cache, native, runtime
 
@@ -198,11 +197,11 @@ def keep(value: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
 
 
-def _function(name: str) -> Callable[[], int]:
-    return lambda: _functions().address(name)
+def _address(name: str) -> int:
+    return _functions().address(name)
 
 
-runtime.DEFERRED |= {name: _function(name) for name in ("fg_take", "fg_give", "fg_empty", "fg_bytes")}
+runtime.DEFERRED |= dict.fromkeys(("fg_take", "fg_give", "fg_empty", "fg_bytes"), _address)
 
 
 def clear() -> None:

@@ -6,10 +6,14 @@ and tables are stored in the module once.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from funcgrad.kernels.assembly import BOOL, I64, Builder, Element, Module, Value, constant_text
+import numpy as np
+
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, I64, Builder, Element, Module, Value, constant_text
 
 Definition = Callable[..., Value]
 
@@ -52,6 +56,8 @@ class Kernel:
 
     def symbol(self, element: Element, width: int) -> str:
         """The name of the function for an element and width."""
+        if self.is_outlined:
+            return ".".join((OUTLINED, self.definition.__module__.rpartition(".")[2], self.name, element.name))
         return f"fg_{self.name}_{element.name}_{width}"
 
     def require(self, module: Module, element: Element, width: int, count: int) -> str:
@@ -85,15 +91,22 @@ def kernel(definition: Definition) -> Kernel:
     return Kernel(definition.__name__, definition, lambda element: element)
 
 
-OUTLINED: list[Kernel] = []
-"""Kernels that are functions for all modules."""
+OUTLINED = "fg_outlined"
+"""How the symbols of functions for all modules begin; behind, apart by dots, the room, the kernel, the element."""
 
 
 def outlined(definition: Definition) -> Kernel:
     """Make a function of numbers a `Kernel` that is compiled once for all modules: what `rarely` calls."""
-    made = Kernel(definition.__name__, definition, lambda element: element, is_outlined=True)
-    OUTLINED.append(made)
-    return made
+    return Kernel(definition.__name__, definition, lambda element: element, is_outlined=True)
+
+
+def outlined_module(symbol: str, avx512: bool) -> Module:
+    """The module that defines a function for all modules."""
+    _, room, name, element = symbol.split(".")
+    kernel = getattr(importlib.import_module(f"funcgrad.kernels.math.{room}"), name)
+    module = Module(avx512)
+    kernel.require(module, ELEMENTS[np.dtype(element)], 1, len(inspect.signature(kernel.definition).parameters))
+    return module
 
 
 # What only some numbers need

@@ -476,6 +476,17 @@ def test_many_writes_never_exceed_the_limit_by_much(place: Path, monkeypatch: An
         assert cache.information().size < 115_000
 
 
+def test_few_of_many_processes_that_write_little_look_at_the_folder(place: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("FUNCGRAD_CACHE_MEGABYTES", "0.1")
+    evict, looks = cache._evict, []
+    monkeypatch.setattr(cache, "_evict", lambda folder: (looks.append(folder), evict(folder)))
+    for k in range(400):
+        monkeypatch.setattr(cache, "_state", cache._State())  # as a process of its own
+        cache.write(f"name{k}", {}, bytes(500))
+    assert 10 <= len(looks) <= 90  # about 36: each writes 0.6 of a sixteenth of ten times the limit
+    assert cache.information().size < 150_000
+
+
 # For people
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from funcgrad.compiler import blas, runtime
 from funcgrad.compiler.indices import ZERO, Index
 from funcgrad.compiler.loops import Apply, Constant, Expression
-from funcgrad.compiler.lowering import Lowering, cast, lowers, wishes
+from funcgrad.compiler.lowering import Lowering, cast, lowers
 from funcgrad.compiler.scalars import multiply
 from funcgrad.compiler.tensors import Tensor, identity, moved, wastes_vectors
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import ELEMENTS
-from funcgrad.primitives import contractions, einsum, vectors
+from funcgrad.primitives import contractions
 
 Shape: TypeAlias = tuple[int, ...]
 Label: TypeAlias = int
@@ -31,7 +31,7 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 # From so many products of numbers on, a matrix product of a stack is BLAS's: below, its gain of a tenth of a
 # microsecond is not worth loading it. Products of few numbers each are bound by memory, and nests fuse.
-_WORTH_MATRIX, _LEAST_INNER = 8_000, 4
+WORTH_MATRIX, _LEAST_INNER = 8_000, 4
 # The same for a matrix and a vector, where sums run along rows; across rows nests are as fast.
 _WORTH_VECTOR = 8_000
 
@@ -154,7 +154,7 @@ def _by_blas(
         sums_along_rows = _runs_along(*((x2, labels2) if n == 1 else (x1, labels1)), inner)
         if not sums_along_rows or n * k * m < _WORTH_VECTOR:
             return None
-    elif n * k * m < _WORTH_MATRIX:
+    elif n * k * m < WORTH_MATRIX:
         return None
     if not runtime.is_available(blas.routine(ELEMENTS[dtype], "gemm")):
         return None
@@ -280,7 +280,7 @@ def _common_stride(x: Tensor, stack: Labels, part: Labels, order: Labels) -> int
 # NumPy's products ----------------------------------------------------------------------------------------------------
 
 
-def _core(
+def core_product(
     lowering: Lowering, eqn: Equation, x1: Tensor, core1: Labels, x2: Tensor, core2: Labels, out: Labels
 ) -> Tensor:
     """Two stacks that broadcast; the last axes have labels from 0 up, those of the stack below."""
@@ -294,7 +294,7 @@ def _core(
 def _matmul(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
     left = () if len(x1.shape) == 1 else (0,)
     right = () if len(x2.shape) == 1 else (2,)
-    return _core(lowering, eqn, x1, (*left, 1), x2, (1, *right), (*left, *right))
+    return core_product(lowering, eqn, x1, (*left, 1), x2, (1, *right), (*left, *right))
 
 
 @lowers(contractions.dot_p)
@@ -312,69 +312,3 @@ def _dot(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
 def _vdot(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
     rows = [lowering.reshaped(x, (x.size,)) for x in (x1, x2)]
     return contract(lowering, rows[0], (0,), rows[1], (0,), (), eqn.outputs[0].aval.dtype)
-
-
-@lowers(vectors.vecdot_p)
-def _vecdot(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
-    return _core(lowering, eqn, x1, (0,), x2, (0,), ())
-
-
-@lowers(vectors.matvec_p)
-def _matvec(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
-    return _core(lowering, eqn, x1, (0, 1), x2, (1,), (0,))
-
-
-@lowers(vectors.vecmat_p)
-def _vecmat(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
-    return _core(lowering, eqn, x1, (0,), x2, (0, 1), (1,))
-
-
-@lowers(einsum.einsum_p)
-def _einsum(lowering: Lowering, eqn: Equation, *xs: Tensor, subscripts: str, optimize: bool) -> Any:
-    terms, output = einsum.split(subscripts)
-    dtype = eqn.outputs[0].aval.dtype
-    out = _numbers(output)
-    operands = [(x, _numbers(term)) for x, term in zip(xs, terms, strict=True)]
-    for i, j in _pairs(subscripts, tuple(x.shape for x in xs)):
-        (x1, labels1), (x2, labels2) = operands.pop(max(i, j)), operands.pop(min(i, j))
-        needed = {label for _, labels in operands for label in labels} | set(out)
-        both = tuple(dict.fromkeys((*labels2, *labels1)))
-        kept = out if not operands else tuple(label for label in both if label in needed)
-        operands.append((contract(lowering, x2, labels2, x1, labels1, kept, dtype), kept))
-    x, labels = relabelled(*operands[0])
-    return x if labels == out and len(xs) > 1 else summed(lowering, x, labels, out, dtype)
-
-
-@wishes(einsum.einsum_p)
-def _wish(eqn: Equation) -> list[tuple[int, ...] | None]:
-    """Of a stack of large products, that the matrices are not scattered among each other."""
-    terms, out = einsum.split(eqn.params["subscripts"])
-    if len(terms) != 2:
-        return [None] * len(terms)
-    sizes = {a: n for term, x in zip(terms, eqn.inputs, strict=True) for a, n in zip(term, x.aval.shape, strict=True)}
-    stack = [a for a in terms[0] if a in terms[1] and a in out]
-    if not stack or math.prod(n for a, n in sizes.items() if a not in stack) < _WORTH_MATRIX:
-        return [None, None]
-    return [_stack_first(term, stack) for term in terms]
-
-
-def _stack_first(term: str, stack: list[str]) -> tuple[int, ...] | None:
-    order = sorted(range(len(term)), key=lambda axis: (term[axis] not in stack, axis))
-    return None if order == list(range(len(term))) or len(set(term)) < len(term) else tuple(order)
-
-
-def _numbers(term: str) -> Labels:
-    return tuple(map(ord, term))
-
-
-def _pairs(subscripts: str, shapes: tuple[Shape, ...]) -> list[tuple[int, int]]:
-    """In which order to multiply operands, two at a time; a product goes behind all others."""
-    if len(shapes) < 3:
-        return [(0, 1)] * (len(shapes) - 1)
-    operands = [np.broadcast_to(np.float64(0), shape) for shape in shapes]
-    path = np.einsum_path(subscripts, *operands, optimize="greedy")[0][1:]
-    pairs: list[tuple[int, int]] = []
-    for places in path:
-        # The last place may be of more than two, none of which share a label.
-        pairs += [(places[0], places[1])] if len(places) == 2 else [(0, 1)] * (len(places) - 1)
-    return pairs

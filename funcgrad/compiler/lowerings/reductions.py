@@ -13,10 +13,9 @@ from funcgrad.compiler.lowerings.elementwise import DIVISION, pointwise
 from funcgrad.compiler.scalars import add, multiply, select
 from funcgrad.compiler.tensors import Tensor, identity, moved
 from funcgrad.core.jaxpr import Equation
-from funcgrad.kernels import assembly, complex
+from funcgrad.kernels import assembly
 from funcgrad.kernels.assembly import Value
-from funcgrad.kernels.complex import PARTS
-from funcgrad.primitives import reductions, structural
+from funcgrad.primitives import reductions
 
 Shape: TypeAlias = tuple[int, ...]
 Dtype: TypeAlias = np.dtype[Any]
@@ -76,32 +75,7 @@ def stored(lowering: Lowering, x: Tensor) -> Tensor:
     return lowering.fusion.realise(x) if x.buffer is None and x.cost > _WORTH_STORING else x
 
 
-# The sum -------------------------------------------------------------------------------------------------------------
-
-
-@lowers(structural.reduce_sum_p, complex_numbers=True)
-def _reduce_sum(
-    lowering: Lowering,
-    eqn: Equation,
-    x: Tensor,
-    axes: Shape | None = None,
-    keepdims: bool = False,
-    dtype: Dtype | None = None,
-) -> Any:
-    aval = eqn.outputs[0].aval
-    if aval.dtype.kind == "c":
-        return _complex_sum(lowering, lowering.cast(x, aval.dtype), axes, aval.shape)
-    return reduced(lowering, x, axes, "any" if aval.dtype.kind == "b" else "sum", aval.shape, aval.dtype)
-
-
-def _complex_sum(lowering: Lowering, x: Tensor, axes: Shape | None, shape: Shape) -> Tensor:
-    """The sums of the parts, as one number again."""
-    part = np.dtype(PARTS[x.dtype].name)
-    sums = [
-        reduced(lowering, mapped(function, 0.0, part, x), axes, "sum", shape)
-        for function in (complex.real, complex.imaginary)
-    ]
-    return mapped(complex.pair, 0.0, x.dtype, *sums)
+# The sum of some elements --------------------------------------------------------------------------------------------
 
 
 @lowers(reductions.masked_sum_p)

@@ -1,4 +1,4 @@
-"""Lowerings of `primitives/masking.py` and `primitives/selection.py`: select and clip."""
+"""Lowering of `primitives/selection.py`: clip."""
 
 from __future__ import annotations
 
@@ -7,21 +7,12 @@ from typing import Any
 import numpy as np
 
 from funcgrad.compiler import scalars
-from funcgrad.compiler.loops import BOOL
 from funcgrad.compiler.lowering import Lowering, lowers
 from funcgrad.compiler.lowerings.elementwise import check_python_integers, dtypes_of, elements
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
 from funcgrad.kernels.assembly import ELEMENTS
-from funcgrad.primitives import masking, selection
-
-
-@lowers(masking.select_p, complex_numbers=True)
-def _select(lowering: Lowering, eqn: Equation, pred: Tensor, x1: Tensor, x2: Tensor) -> Any:
-    aval = eqn.outputs[0].aval
-    dtypes = (BOOL, aval.dtype, aval.dtype)
-    check_python_integers(lowering, eqn, (pred, x1, x2), dtypes)
-    return elements(lowering, aval, scalars.select, (pred, x1, x2), dtypes, 1.0)
+from funcgrad.primitives import selection
 
 
 @lowers(selection.clip_p)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,12 @@ from funcgrad.compiler.lowerings.elementwise import DIVISION, LIBRARY, elements,
 from funcgrad.compiler.scalars import select
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
-from funcgrad.kernels.assembly import F32, Value, fabs
+from funcgrad.kernels.assembly import F32, Value
 from funcgrad.kernels.math.exponential import exp
 from funcgrad.kernels.math.gamma import digamma, lgamma
-from funcgrad.kernels.math.logarithm import log, log1p
 from funcgrad.kernels.math.special import erf, erfc
 from funcgrad.kernels.math.trigonometric import sin
-from funcgrad.primitives import entropy, normal, special
+from funcgrad.primitives import special
 
 
 def logistic(x: Value) -> Value:
@@ -33,33 +31,6 @@ def sinc(x: Value) -> Value:
     return sin(u) / u
 
 
-def xlogy(x: Value, y: Value) -> Value:
-    """x log(y), 0 where x is 0 and y a number."""
-    return select(x.equals(0.0), select(y.is_nan(), y, y.like(0.0)), x * log(y))
-
-
-def xlog1py(x: Value, y: Value) -> Value:
-    """x log(1 + y), 0 where x is 0 and y a number."""
-    return select(x.equals(0.0), select(y.is_nan(), y, y.like(0.0)), x * log1p(y))
-
-
-def entr(x: Value) -> Value:
-    """-x log(x), 0 at 0, minus infinity below."""
-    y = select(x.equals(0.0), x.like(0.0), -(x * log(x)))
-    return select(x < 0.0, x.like(-math.inf), y)
-
-
-def logit(x: Value) -> Value:
-    """log(x / (1 - x)); near 1/2, where that is near 0, by what is above 1/2."""
-    above = 2.0 * (x - 0.5)
-    near = log1p(above) - log1p(-above)
-    return select(fabs(x - 0.5) < 0.2, near, log(x / (1.0 - x)))
-
-
-pointwise(entropy.xlogy_p, np.logaddexp, xlogy, LIBRARY)
-pointwise(entropy.xlog1py_p, np.logaddexp, xlog1py, LIBRARY)
-pointwise(entropy.entr_p, np.fabs, entr, LIBRARY)
-pointwise(normal.logit_p, np.fabs, logit, 3.0 * LIBRARY + DIVISION)
 pointwise(special.erf_p, np.fabs, erf, 2.0 * LIBRARY)
 pointwise(special.erfc_p, np.fabs, erfc, 2.0 * LIBRARY)
 pointwise(special.lgamma_p, np.fabs, lgamma, 5.0 * LIBRARY)

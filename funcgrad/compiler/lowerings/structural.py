@@ -1,21 +1,25 @@
-"""Lowerings of `primitives/structural.py` and `primitives/identity.py`: index maps, and conversions."""
+"""Lowerings of `primitives/structural.py`: index maps, conversions, and the sum."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from funcgrad.compiler.lowering import Lowering, lowers
+from funcgrad.compiler.lowerings.reductions import mapped, reduced
 from funcgrad.compiler.tensors import Tensor, moved
 from funcgrad.core.jaxpr import Equation
-from funcgrad.primitives import identity, structural
+from funcgrad.kernels import complex
+from funcgrad.kernels.complex import PARTS
+from funcgrad.primitives import structural
 
-Shape = tuple[int, ...]
+Shape: TypeAlias = tuple[int, ...]
+Dtype: TypeAlias = np.dtype[Any]
 
 
 @lowers(structural.cast_p, structural.truncate_p, complex_numbers=True)
-def _cast(lowering: Lowering, eqn: Equation, x: Tensor, dtype: np.dtype[Any]) -> Any:
+def _cast(lowering: Lowering, eqn: Equation, x: Tensor, dtype: Dtype) -> Any:
     return lowering.cast(x, np.dtype(dtype))
 
 
@@ -36,6 +40,29 @@ def _broadcast(lowering: Lowering, eqn: Equation, x: Tensor, shape: Shape) -> An
     return lowering.repeated(x, shape)
 
 
-@lowers(identity.stop_gradient_p, complex_numbers=True)
-def _stop_gradient(lowering: Lowering, eqn: Equation, x: Tensor) -> Any:
-    return x
+# The sum -------------------------------------------------------------------------------------------------------------
+
+
+@lowers(structural.reduce_sum_p, complex_numbers=True)
+def _reduce_sum(
+    lowering: Lowering,
+    eqn: Equation,
+    x: Tensor,
+    axes: Shape | None = None,
+    keepdims: bool = False,
+    dtype: Dtype | None = None,
+) -> Any:
+    aval = eqn.outputs[0].aval
+    if aval.dtype.kind == "c":
+        return _complex_sum(lowering, lowering.cast(x, aval.dtype), axes, aval.shape)
+    return reduced(lowering, x, axes, "any" if aval.dtype.kind == "b" else "sum", aval.shape, aval.dtype)
+
+
+def _complex_sum(lowering: Lowering, x: Tensor, axes: Shape | None, shape: Shape) -> Tensor:
+    """The sums of the parts, as one number again."""
+    part = np.dtype(PARTS[x.dtype].name)
+    sums = [
+        reduced(lowering, mapped(function, 0.0, part, x), axes, "sum", shape)
+        for function in (complex.real, complex.imaginary)
+    ]
+    return mapped(complex.pair, 0.0, x.dtype, *sums)

@@ -1,4 +1,4 @@
-"""Lowering of the vector product in `primitives/vectors.py`; the other products are contractions."""
+"""Lowerings of `primitives/vectors.py`: contractions, and the vector product."""
 
 from __future__ import annotations
 
@@ -7,11 +7,27 @@ from typing import Any
 from funcgrad.compiler.indices import Affine
 from funcgrad.compiler.loops import Apply, Expression
 from funcgrad.compiler.lowering import Lowering, cast, lowers
+from funcgrad.compiler.lowerings.contractions import core_product
 from funcgrad.compiler.lowerings.linalg import Formulas, stored_operand
 from funcgrad.compiler.scalars import multiply, subtract
 from funcgrad.compiler.tensors import Tensor
 from funcgrad.core.jaxpr import Equation
 from funcgrad.primitives import vectors
+
+
+@lowers(vectors.vecdot_p)
+def _vecdot(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
+    return core_product(lowering, eqn, x1, (0,), x2, (0,), ())
+
+
+@lowers(vectors.matvec_p)
+def _matvec(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
+    return core_product(lowering, eqn, x1, (0, 1), x2, (1,), (0,))
+
+
+@lowers(vectors.vecmat_p)
+def _vecmat(lowering: Lowering, eqn: Equation, x1: Tensor, x2: Tensor) -> Any:
+    return core_product(lowering, eqn, x1, (0,), x2, (0, 1), (1,))
 
 
 @lowers(vectors.cross_p)

@@ -7,7 +7,6 @@ times as long as the usual way, and few numbers need it.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 from funcgrad.kernels.assembly import Value, fma
 from funcgrad.kernels.math.arithmetic import Pair, exact_product, exact_sum, format_of, horner, quick_sum
@@ -20,8 +19,10 @@ LN2_PAIR = (0.6931471805599453, 2.3190468138462996e-17)
 
 def _inverse_factorial(n: int) -> tuple[float, float]:
     """1 / n! as a pair."""
-    exact = Fraction(1, math.factorial(n))
-    return float(exact), float(exact - Fraction(float(exact)))
+    factorial = math.factorial(n)
+    high = 1 / factorial
+    numerator, denominator = high.as_integer_ratio()
+    return high, (denominator - numerator * factorial) / (denominator * factorial)
 
 
 # Terms that need pairs, and those that numbers do for: 0.35^24 / 25! is below 2^-106.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +12,8 @@ import llvmlite.binding as llvm
 import mpmath
 import numpy as np
 
-from funcgrad.kernels.assembly import BOOL, ELEMENTS, F32, F64, U8, Builder, Module, Value
-from funcgrad.kernels.definitions import OUTLINED
+from funcgrad.kernels.assembly import BOOL, ELEMENTS, U8, Builder, Module, Value
+from funcgrad.kernels.definitions import OUTLINED, outlined_module
 
 Arrays = tuple[np.ndarray, ...]
 Samples = Callable[[np.random.Generator, int, np.dtype], Arrays]
@@ -38,12 +38,13 @@ def has_avx512() -> bool:
 
 def _define_outlined(module: Module) -> None:
     """Put the functions into a module that programs share, and that it only declares."""
-    for kernel in OUTLINED:
-        for element in (F64, F32):
-            declared = [line for line in module.declarations if f"@{kernel.symbol(element, 1)}(" in line]
-            for line in declared:
-                del module.declarations[line]
-                kernel.require(module, element, 1, len(inspect.signature(kernel.definition).parameters))
+    for line in list(module.declarations):
+        found = re.search(rf"@({OUTLINED}[\w.]+)\(", line)
+        if found:
+            del module.declarations[line]
+            defined = outlined_module(found[1], module.avx512)
+            module.declarations.update(defined.declarations)
+            module.functions.update(defined.functions)
 
 
 def loop_text(
