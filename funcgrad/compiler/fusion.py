@@ -24,7 +24,6 @@ from funcgrad.compiler.loops import (
     Shape,
     Statement,
     Step,
-    loads,
 )
 from funcgrad.compiler.tensors import Tensor, flat_index, identity, lies_by_columns, moved, view
 
@@ -146,7 +145,7 @@ class Fusion:
 
         A statement that overwrites what others read (a carried value of a loop) must be added after they are.
         """
-        earliest = max((self._ready.get(load.buffer, -1) for load in _all_loads(statement)), default=-1)
+        earliest = max((self._ready.get(load.buffer, -1) for load in statement.loads()), default=-1)
         last_read = self._last_read.get(statement.buffer, -1)
         if statement.combine in UPDATES:
             last_read = max(last_read, self._ready.get(statement.buffer, -1))
@@ -167,7 +166,7 @@ class Fusion:
                 continue
             nest.statements.append(merged)
             self._ready[statement.buffer] = max(number, self._ready.get(statement.buffer, -1))
-            for load in _all_loads(statement):
+            for load in statement.loads():
                 self._last_read[load.buffer] = max(number, self._last_read.get(load.buffer, -1))
             return
         self._nests.setdefault(extents, []).append(len(self.steps))
@@ -189,7 +188,7 @@ def _reads_only_here(nest: Nest, statement: Statement) -> bool:
     """Whether a nest loads from a statement's buffer only what the statement stores at the same point."""
     if type(statement.index) is not Affine or statement.combine is not None:
         return False
-    found = [load for s in nest.statements for load in _all_loads(s) if load.buffer is statement.buffer]
+    found = [load for s in nest.statements for load in s.loads() if load.buffer is statement.buffer]
     return all(load.index == statement.index for load in found)
 
 
@@ -209,21 +208,14 @@ def _applications(statement: Statement) -> dict[int, float]:
     return found
 
 
-def _all_loads(statement: Statement) -> list[Load]:
-    found = list(loads(statement.expression))
-    if isinstance(statement.index, Expression):
-        found += loads(statement.index)
-    return found
-
-
 def _forwarded(nest: Nest, statement: Statement) -> Statement | None:
     """The statement with a nest's own values in place of loads of what it stores; None if it cannot be in the nest."""
     stored = {s.buffer: s for s in nest.statements}
     if len(stored) < len(nest.statements) and any(
-        sum(s.buffer is load.buffer for s in nest.statements) > 1 for load in _all_loads(statement)
+        sum(s.buffer is load.buffer for s in nest.statements) > 1 for load in statement.loads()
     ):
         return None
-    for load in _all_loads(statement):
+    for load in statement.loads():
         source = stored.get(load.buffer)
         if source is None:
             continue

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from funcgrad.compiler.fusion import substitute
-from funcgrad.compiler.indices import ZERO, Affine, Expression, add_affine, divide_affine, scale_affine
+from funcgrad.compiler.indices import ZERO, Affine, Expression, Index, add_affine, divide_affine, scale_affine
 from funcgrad.compiler.loops import (
     UPDATES,
     Apply,
@@ -30,7 +30,7 @@ from funcgrad.compiler.loops import (
     every,
     parts,
 )
-from funcgrad.compiler.ordering import Place, accesses, expressions, kept_axes, price, runs, vector_axis
+from funcgrad.compiler.ordering import Place, accesses, kept_axes, price, runs, vector_axis
 from funcgrad.compiler.tiling import additions, loads
 
 # What each row and each sum across its lanes takes besides its vectors, in operations; how long a vector is.
@@ -105,7 +105,7 @@ class _Work:
     def __init__(self, nest: Nest, step: int, call: Call | None) -> None:
         self.nest, self.step, self.call = nest, step, call
         self.places: list[Place] = list(accesses(nest))
-        found = [x for s in nest.statements for x in expressions(s)]
+        found = [x for s in nest.statements for x in s.expressions()]
         self._operations = sum({id(x): x.own_cost for x in found if type(x) is Apply}.values())
         self._indices = {x.index for x in found if type(x) is Counter}
         self._sums = [s for s in nest.statements if s.combine is not None and s.combine not in UPDATES]
@@ -173,10 +173,10 @@ class _Work:
         known: dict[int, Expression] = {}
         for s in self.nest.statements:
             if isinstance(s.index, Expression):
-                s.index = substitute(s.index, replaced, known)
+                index: Index = substitute(s.index, replaced, known)
             else:
-                s.index = _index(s.buffer, s.index, turns)
-            s.expression = substitute(s.expression, replaced, known)
+                index = _index(s.buffer, s.index, turns)
+            s.change(index, substitute(s.expression, replaced, known))
 
 
 def _cost_of_call(nest: Nest) -> float:

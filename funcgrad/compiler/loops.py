@@ -143,13 +143,62 @@ class Statement:
             buffer is first set to the neutral element; "add", ... (see `UPDATES`) for an update of what is there.
     """
 
-    __slots__ = ("buffer", "combine", "expression", "index")
+    __slots__ = ("_expressions", "_loads", "buffer", "combine", "expression", "index")
 
     def __init__(self, buffer: Buffer, index: Index, expression: Expression, combine: str | None = None) -> None:
         self.buffer = buffer
+        self.combine = combine
+        self.change(index, expression)
+
+    def change(self, index: Index, expression: Expression) -> None:
+        """Let it compute something else."""
         self.index = index
         self.expression = expression
-        self.combine = combine
+        self._expressions: list[Expression] | None = None
+        self._loads: list[Load] | None = None
+
+    def expressions(self) -> list[Expression]:
+        """All parts of its expressions, operands before what is made of them, each once."""
+        if self._expressions is None:
+            roots = [self.expression]
+            if isinstance(self.index, Expression):
+                roots.append(self.index)
+            self._expressions = _parts(roots)
+        return self._expressions
+
+    def loads(self) -> list[Load]:
+        """All elements that it loads, each once."""
+        if self._loads is None:
+            self._loads = [x for x in self.expressions() if type(x) is Load]
+        return self._loads
+
+
+def _parts(roots: list[Expression]) -> list[Expression]:
+    """All parts of expressions, operands before what is made of them, each once."""
+    found: list[Expression] = []
+    seen: set[int] = set()
+    stack = [(x, False) for x in roots]
+    while stack:
+        x, done = stack.pop()
+        if done:
+            found.append(x)
+            continue
+        if id(x) in seen:
+            continue
+        seen.add(id(x))
+        if type(x) is Apply:
+            stack.append((x, True))
+            stack.extend([(operand, False) for operand in x.operands])
+        elif type(x) is Load and isinstance(x.index, Expression):
+            stack += [(x, True), (x.index, False)]
+        else:
+            found.append(x)
+    return found
+
+
+def loads(x: Expression) -> list[Load]:
+    """All loads of an expression, those of indices included; each once."""
+    return [part for part in _parts([x]) if type(part) is Load]
 
 
 class Step:
@@ -214,9 +263,7 @@ class Nest(Step):
     def reads(self) -> Iterator[Buffer]:
         """The buffers that it loads from."""
         for statement in self.statements:
-            yield from (load.buffer for load in loads(statement.expression))
-            if isinstance(statement.index, Expression):
-                yield from (load.buffer for load in loads(statement.index))
+            yield from [load.buffer for load in statement.loads()]
             if statement.combine in UPDATES:
                 yield statement.buffer
 
@@ -411,20 +458,3 @@ def every(steps: Sequence[Step]) -> Iterator[Step]:
 
 # Updates of what is there: addition, multiplication, the greater, the smaller, assignment.
 UPDATES = {"add", "scale", "raise", "lower", "set"}
-
-
-def loads(x: Expression) -> Iterator[Load]:
-    """All loads of an expression, those of indices included; each once."""
-    seen: set[int] = set()
-    pending = [x]
-    while pending:
-        y = pending.pop()
-        if id(y) in seen:
-            continue
-        seen.add(id(y))
-        if type(y) is Load:
-            yield y
-            if isinstance(y.index, Expression):
-                pending.append(y.index)
-        elif type(y) is Apply:
-            pending.extend(y.operands)

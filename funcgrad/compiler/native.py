@@ -56,21 +56,22 @@ def vector_bytes() -> int:
     return 64 if {"+avx512f", "+avx512dq"} <= features else 32 if "+avx2" in features else 16
 
 
-def _target_machine() -> Any:
+def _target_machine(*, quick: bool = False) -> Any:
     """What generates code for this machine. Position-independent, as its data may be far from other libraries'."""
     triple, cpu, features = host()
     return (
         _binding()
         .Target.from_triple(triple)
-        .create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="jitdefault")
+        .create_target_machine(cpu=cpu, features=features, opt=0 if quick else 2, reloc="pic", codemodel="jitdefault")
     )
 
 
-def compile_module(text: str) -> bytes:
+def compile_module(text: str, *, quick: bool = False) -> bytes:
     """Compile a module for this machine.
 
     Args:
         text: LLVM assembly. It may declare functions of the runtime, and the same one several times.
+        quick: Whether to generate code that is slower, in a quarter of the time.
 
     Returns:
         Code for `load`: the names of what it needs and of what it offers, and an object file.
@@ -80,14 +81,14 @@ def compile_module(text: str) -> bytes:
     """
     whole = _whole(text)
     with _lock:
-        return _compiled(whole)
+        return _compiled(whole, quick)
 
 
-def _compiled(text: str) -> bytes:
+def _compiled(text: str, quick: bool) -> bytes:
     module = _parsed(text)
     module.triple = host()[0]
     module.verify()
-    machine = _target_machine()
+    machine = _target_machine(quick=quick)
     _optimise(module, machine)
     needs, offers = _symbols(module)
     return f"{' '.join(needs)}\n{' '.join(offers)}\n".encode() + machine.emit_object(module)

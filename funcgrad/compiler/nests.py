@@ -75,7 +75,7 @@ class NestEmitter(Elements):
         """The products that are used only to be summed: they are added without being rounded."""
         uses: dict[int, int] = {}
         for s in self.nest.statements:
-            for x in ordering.expressions(s):
+            for x in s.expressions():
                 for part in _parts(x):
                     uses[id(part)] = uses.get(id(part), 0) + 1
             uses[id(s.expression)] = uses.get(id(s.expression), 0) + 1
@@ -117,7 +117,7 @@ class NestEmitter(Elements):
         levels: list[list[Expression]] = [[] for _ in range(self.depth + 1)]
         seen: set[int] = set()
         for s in self.nest.statements:
-            for x in ordering.expressions(s):
+            for x in s.expressions():
                 if id(x) not in seen:
                     seen.add(id(x))
                     if id(x) not in self._fused and type(x) is not Constant:

@@ -12,11 +12,9 @@ from typing import TypeAlias
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import (
     UPDATES,
-    Apply,
     Buffer,
     Counter,
     Expression,
-    Load,
     Nest,
     Shape,
     Statement,
@@ -54,7 +52,7 @@ def plan(nest: Nest) -> Plan:
     if not nest.points:
         return Plan(nest, tuple(range(len(nest.extents))), None, 64)
     nest = collapsed(nest)
-    bits = max((_bits(x) for s in nest.statements for x in expressions(s)), default=64)
+    bits = max((_bits(x) for s in nest.statements for x in s.expressions()), default=64)
     axes = tuple(range(len(nest.extents)))
     if nest.ordered or not axes:
         return Plan(nest, axes, None, bits)
@@ -64,27 +62,6 @@ def plan(nest: Nest) -> Plan:
         return _by_lines(nest, vector, across, bits)
     nest = tiled(nest, vector)
     return Plan(nest, _order(nest, vector), vector, bits)
-
-
-def expressions(statement: Statement) -> Iterator[Expression]:
-    """All parts of a statement's expressions, operands before what is made of them, each once."""
-    seen: set[int] = set()
-    stack: list[tuple[Expression, bool]] = [(statement.expression, False)]
-    if isinstance(statement.index, Expression):
-        stack.append((statement.index, False))
-    while stack:
-        x, done = stack.pop()
-        if done:
-            yield x
-            continue
-        if id(x) in seen:
-            continue
-        seen.add(id(x))
-        stack.append((x, True))
-        if type(x) is Apply:
-            stack.extend((operand, False) for operand in x.operands)
-        elif type(x) is Load and isinstance(x.index, Expression):
-            stack.append((x.index, False))
 
 
 def _bits(x: Expression) -> int:
@@ -100,7 +77,7 @@ def accesses(nest: Nest) -> Iterator[Place]:
     seen: set[Place] = set()
     for s in nest.statements:
         places: list[Place] = [(s.buffer, s.index, True)]
-        places += [(x.buffer, x.index, False) for x in expressions(s) if type(x) is Load]
+        places += [(x.buffer, x.index, False) for x in s.loads()]
         for place in places:
             if place not in seen:
                 seen.add(place)
@@ -115,7 +92,7 @@ def collapsed(nest: Nest) -> Nest:
     if nest.ordered or nest.sequential:
         return nest
     affine = {i for _, i, _ in accesses(nest) if type(i) is Affine}
-    affine |= {x.index for s in nest.statements for x in expressions(s) if type(x) is Counter}
+    affine |= {x.index for s in nest.statements for x in s.expressions() if type(x) is Counter}
     merged = runs(nest, affine)
     if all(len(group) == 1 for group in merged) and len(merged) == len(nest.extents):
         return nest

@@ -69,9 +69,10 @@ class Program:
 
     def compile(self) -> Executable:
         """Native code, from disk if it is there."""
-        text = _key_text(self.jaxpr, self.flush_subnormals)
-        name = None if text is None else cache.key(text)
-        stored = None if name is None else cache.read(name)
+        return self.executable(*_stored(self.jaxpr, self.flush_subnormals))
+
+    def executable(self, name: str | None, stored: cache.Program | None) -> Executable:
+        """Native code: that from disk, or made now and kept there under a name."""
         steps = [step.run for step in self._python_steps]
         if stored is not None:
             return Executable(native.load(stored.code), steps, self.fallbacks, "disk")
@@ -98,11 +99,10 @@ def _operations(steps: Sequence[Step]) -> int:
 def executable(jaxpr: Jaxpr, *, flush_subnormals: bool = False) -> Executable:
     """Native code of a closed jaxpr, from disk if it is there; then nothing is even lowered."""
     simple = simplified(jaxpr)
-    text = _key_text(simple, flush_subnormals)
-    stored = None if text is None else cache.read(cache.key(text))
+    name, stored = _stored(simple, flush_subnormals)
     if stored is not None and not stored.header["steps"]:
         return Executable(native.load(stored.code), (), (), "disk")
-    return Program(simple, flush_subnormals=flush_subnormals).compile()
+    return Program(simple, flush_subnormals=flush_subnormals).executable(name, stored)
 
 
 class Executable:
@@ -137,9 +137,13 @@ def _argument(aval: ShapedArray) -> entry.Argument:
 _TELLING = (int, float, complex, str, bool, type(None), np.dtype, np.generic, Index)
 
 
-def _key_text(jaxpr: Jaxpr, flush_subnormals: bool) -> str | None:
+def _stored(jaxpr: Jaxpr, flush_subnormals: bool) -> tuple[str | None, cache.Program | None]:
+    """The name of a program on disk, None for one that cannot be kept, and what is there under it."""
     text = canonical_text(jaxpr)
-    return f"flush subnormals\n{text}" if text is not None and flush_subnormals else text
+    if text is None:
+        return None, None
+    name = cache.key(f"flush subnormals\n{text}" if flush_subnormals else text)
+    return name, cache.read(name)
 
 
 def canonical_text(jaxpr: Jaxpr) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import (
@@ -17,16 +17,12 @@ from funcgrad.compiler.loops import (
     Branch,
     Buffer,
     Check,
-    Expression,
     Frames,
-    Load,
     Loop,
     Nest,
     Step,
     every,
-    loads,
 )
-from funcgrad.compiler.ordering import expressions
 from funcgrad.compiler.stacks import BASE
 from funcgrad.kernels.definitions import Kernel
 
@@ -90,7 +86,7 @@ def _heirs(steps: Sequence[Step], first: dict[Buffer, int], last: dict[Buffer, i
         if not made:
             continue
         places: dict[Buffer, set[Index]] = {}
-        for load in _loads(step):
+        for load in [load for s in step.statements for load in s.loads()]:
             places.setdefault(load.buffer, set()).add(load.index)
         written = Counter(step.writes())
         ending = [b for b in places if last.get(b) == number and first[b] < number and b not in written]
@@ -103,13 +99,6 @@ def _heirs(steps: Sequence[Step], first: dict[Buffer, int], last: dict[Buffer, i
                 found[s.buffer] = operand
                 ending.remove(operand)
     return found
-
-
-def _loads(nest: Nest) -> Iterator[Load]:
-    for s in nest.statements:
-        yield from loads(s.expression)
-        if isinstance(s.index, Expression):
-            yield from loads(s.index)
 
 
 def _is_one_to_one(index: Index, nest: Nest) -> bool:
@@ -180,7 +169,7 @@ def plan_frames(steps: Sequence[Step]) -> None:
 
 def _instructions(nest: Nest) -> int:
     """About how many instructions each point of a nest takes."""
-    applied = {id(x) for s in nest.statements for x in expressions(s) if type(x) is Apply}
+    applied = {id(x) for s in nest.statements for x in s.expressions() if type(x) is Apply}
     return len(applied) + 2 * len(nest.statements)
 
 
@@ -194,4 +183,4 @@ def _calls_library(nest: Nest) -> bool:
     """Whether a nest has points enough for vectors of a function of the mathematics library."""
     if nest.points < 3:
         return False
-    return any(type(x) is Apply and isinstance(x.function, Kernel) for s in nest.statements for x in expressions(s))
+    return any(type(x) is Apply and isinstance(x.function, Kernel) for s in nest.statements for x in s.expressions())

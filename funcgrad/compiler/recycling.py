@@ -212,7 +212,7 @@ class _Handler(ctypes.Structure):
 @functools.cache
 def handler() -> int:
     """The address of the capsule with our handler; neither ever goes away, as some array may need them."""
-    library = workspaces.for_good(text())
+    library = workspaces.for_good(text(), quick=True)
     names = ("fg_allocate", "fg_allocate_zeros", "fg_resize", "fg_release")
     made = _Handler(b"funcgrad", 1, None, *map(library.address, names))
     new = ctypes.pythonapi.PyCapsule_New

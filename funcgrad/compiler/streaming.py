@@ -11,8 +11,8 @@ import platform
 from pathlib import Path
 
 from funcgrad.compiler.indices import Affine
-from funcgrad.compiler.loops import Load, Nest, Statement
-from funcgrad.compiler.ordering import Plan, expressions
+from funcgrad.compiler.loops import Nest, Statement
+from funcgrad.compiler.ordering import Plan
 from funcgrad.compiler.scope import Scope
 from funcgrad.kernels.assembly import Builder
 
@@ -52,7 +52,7 @@ def streamed(plan: Plan, width: int, vector_bits: int) -> set[int]:
         return set()
     if not HAS_STREAMS or vector_bits < 256 or plan.vector is None or plan.order[-1] != plan.vector:
         return set()
-    loaded = {x.buffer for s in nest.statements for x in expressions(s) if type(x) is Load}
+    loaded = {x.buffer for s in nest.statements for x in s.loads()}
     found = {
         id(s)
         for s in nest.statements

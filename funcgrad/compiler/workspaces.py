@@ -176,14 +176,14 @@ done:
 
 @functools.cache
 def _functions() -> native.Library:
-    return for_good(text())
+    return for_good(text(), quick=True)
 
 
-def for_good(source: str) -> native.Library:
-    """Code that stays until the process ends, from disk if it is there."""
+def for_good(source: str, *, quick: bool = False) -> native.Library:
+    """Code that stays until the process ends, from disk if it is there; generated quickly if its speed is no matter."""
     name = cache.key(source)
     stored = cache.read(name)
-    code = native.compile_module(source) if stored is None else stored.code
+    code = native.compile_module(source, quick=quick) if stored is None else stored.code
     if stored is None:
         cache.write(name, {"steps": 0}, code)
     library = native.load(code)

@@ -483,7 +483,7 @@ def test_few_of_many_processes_that_write_little_look_at_the_folder(place: Path,
     for k in range(400):
         monkeypatch.setattr(cache, "_state", cache._State())  # as a process of its own
         cache.write(f"name{k}", {}, bytes(500))
-    assert 10 <= len(looks) <= 90  # about 36: each writes 0.6 of a sixteenth of ten times the limit
+    assert 10 <= len(looks) <= 90  # about 36: one for every sixteenth of the limit
     assert cache.information().size < 150_000
 
 
