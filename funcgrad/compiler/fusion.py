@@ -44,8 +44,8 @@ class Fusion:
         self._ready: dict[Buffer, int] = {}
         self._last_read: dict[Buffer, int] = {}
         self._nests: dict[Shape, list[int]] = {}
-        # What each nest computes, so that its size is known.
-        self._parts: dict[int, dict[int, float]] = {}
+        # The functions that each nest applies, by identity, and their cost.
+        self._applied: dict[int, tuple[set[int], float]] = {}
 
     def buffer(self, shape: Shape, dtype: np.dtype[Any]) -> Tensor:
         """Workspace for an array."""
@@ -170,17 +170,17 @@ class Fusion:
                 self._last_read[load.buffer] = max(number, self._last_read.get(load.buffer, -1))
             return
         self._nests.setdefault(extents, []).append(len(self.steps))
-        self._parts[len(self.steps)] = _applications(statement)
+        self._applied[len(self.steps)] = _with_applied(set(), 0.0, statement)
         self.append(Nest(extents, [statement]))
 
     def _has_room(self, number: int, statement: Statement) -> bool:
         """Whether a nest takes a statement more; what it computes anyway is free."""
-        nest, known = self.steps[number], self._parts[number]
+        nest = self.steps[number]
         assert type(nest) is Nest
-        new = {key: cost for key, cost in _applications(statement).items() if key not in known}
-        if len(nest.statements) >= _MOST_STATEMENTS or sum(known.values()) + sum(new.values()) > _MOST_COST:
+        together = _with_applied(*self._applied[number], statement)
+        if len(nest.statements) >= _MOST_STATEMENTS or together[1] > _MOST_COST:
             return False
-        known.update(new)
+        self._applied[number] = together
         return True
 
 
@@ -192,20 +192,10 @@ def _reads_only_here(nest: Nest, statement: Statement) -> bool:
     return all(load.index == statement.index for load in found)
 
 
-def _applications(statement: Statement) -> dict[int, float]:
-    """The costs of the functions that a statement applies, by identity."""
-    roots = [statement.expression]
-    if isinstance(statement.index, Expression):
-        roots.append(statement.index)
-    found: dict[int, float] = {}
-    while roots:
-        x = roots.pop()
-        if type(x) is Apply and id(x) not in found:
-            found[id(x)] = x.own_cost
-            roots.extend(x.operands)
-        elif type(x) is Load and isinstance(x.index, Expression):
-            roots.append(x.index)
-    return found
+def _with_applied(known: set[int], cost: float, statement: Statement) -> tuple[set[int], float]:
+    """The functions that a nest applies, by identity, and their cost, with those of a statement more."""
+    new = [x for x in statement.expressions() if type(x) is Apply and id(x) not in known]
+    return known | {id(x) for x in new}, cost + sum([x.own_cost for x in new])
 
 
 def _forwarded(nest: Nest, statement: Statement) -> Statement | None:

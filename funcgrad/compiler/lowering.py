@@ -8,6 +8,7 @@ step that calls the primitive's NumPy implementation.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import sys
@@ -66,28 +67,38 @@ def wishes(*primitives: Primitive) -> Callable[[Wish], Wish]:
     return register
 
 
-_looked_for: set[Primitive] = set()
+_imported: set[Primitive] = set()  # those whose rules are there, if they have any
+_rooms_of: dict[Primitive, set[str]] = {}
+_searched: set[str] = set()
 
 
 def _import_rules(primitives: Iterable[Primitive]) -> None:
     """Import the rooms with the rules of primitives, if there are such rooms."""
-    missing = set(primitives) - _looked_for
-    if not missing:
-        return
-    _looked_for.update(missing)
-    rooms = {room.name for room in pkgutil.iter_modules(lowerings.__path__)}
-    for name, module in list(sys.modules.items()):
-        floor, _, own = name.rpartition(".")
-        room = own if own in rooms else floor.rpartition(".")[2]
-        if floor in _DECLARING and room in rooms and not missing.isdisjoint(_primitives(module)):
+    missing = set(primitives) - _imported
+    if missing:
+        for name, module in list(sys.modules.items()):
+            if name.rpartition(".")[0] in _DECLARING and name not in _searched:
+                _search(name, module)
+        for room in set().union(*[_rooms_of.get(primitive, ()) for primitive in missing]):
             importlib.import_module(f"{lowerings.__name__}.{room}")
+        _imported.update(missing)
 
 
 _DECLARING = {"funcgrad.primitives", "funcgrad.control"}
 
 
-def _primitives(module: ModuleType) -> list[Primitive]:
-    return [value for value in vars(module).values() if type(value) is Primitive]
+def _search(name: str, module: ModuleType) -> None:
+    """Note the room with rules for the primitives in a module: one with the module's name, or with its floor's."""
+    rooms = [room for room in reversed(name.split(".")) if room in _rooms()]
+    for value in vars(module).values():
+        if type(value) is Primitive:
+            _rooms_of.setdefault(value, set()).update(rooms[:1])
+    _searched.add(name)
+
+
+@functools.cache
+def _rooms() -> frozenset[str]:
+    return frozenset(room.name for room in pkgutil.iter_modules(lowerings.__path__))
 
 
 # All dtypes of numbers in compiled code.

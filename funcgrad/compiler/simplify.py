@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -179,13 +180,11 @@ def _with_updates(jaxpr: Jaxpr) -> Jaxpr:
 
     Reverse mode makes such sums of every array that is read by parts, element by element in a loop.
     """
-    uses: dict[Atom, int] = {}
-    for x in [x for eqn in jaxpr.equations for x in eqn.inputs] + list(jaxpr.outputs):
-        uses[x] = uses.get(x, 0) + 1
+    uses = Counter([x for eqn in jaxpr.equations for x in eqn.inputs] + list(jaxpr.outputs))
     parts = {
         eqn.outputs[0]: eqn
         for eqn in jaxpr.equations
-        if eqn.primitive in (indexing.embed_p, indexing.scatter_sum_p) and uses.get(eqn.outputs[0]) == 1
+        if eqn.primitive in (indexing.embed_p, indexing.scatter_sum_p) and uses[eqn.outputs[0]] == 1
     }
     equations = []
     for eqn in jaxpr.equations:
@@ -212,8 +211,9 @@ _READERS = {indexing.basic_index_p, indexing.gather_p, scattering.gather_last_p}
 def _readers_first(jaxpr: Jaxpr) -> Jaxpr:
     """The jaxpr with what reads elements of an array before what updates it, so that it can be updated in place."""
     equations = list(jaxpr.equations)
+    readers = Counter(x for eqn in equations for x in set(eqn.inputs))
     for eqn in jaxpr.equations:
-        if eqn.primitive in _UPDATES:
+        if eqn.primitive in _UPDATES and readers[eqn.inputs[0]] > 1:
             place = equations.index(eqn)
             moved = _movable(equations[place:], eqn.inputs[0], jaxpr.outputs)
             if moved:

@@ -16,6 +16,7 @@ from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.pairs import by_kind, pairs_of
 from funcgrad.control.reversal import steps_p, steps_transpose
 from funcgrad.control.reversal_operands import COUNT, Operands
+from funcgrad.control.running import while_effort
 from funcgrad.control.splitting import spread
 from funcgrad.control.while_loop import batched_loop, count_steps, run_while, while_loop, while_p
 from funcgrad.core.avals import ShapedArray
@@ -167,6 +168,7 @@ checkpointed_while_p = Primitive(
     batch=_batch,
     inline=_inline,
     vjp=_vjp,
+    effort=while_effort,
     is_linear=lambda active: True,
     multiple_results=True,
 )

@@ -80,10 +80,20 @@ def _prepare(jaxpr: Jaxpr) -> Runner:
     return runner
 
 
+# As how many a loop's rounds count before anybody knows: about as many as Newton's method takes.
+_EXPECTED_ROUNDS = 10
+
+
 def rounds_effort(params: dict[str, Any]) -> float:
-    """The effort of a loop that goes through its body `length` times; once, where that is not known."""
-    length, body = params["length"], body_effort(params)
-    return body if length is None else length * body
+    """The effort of a loop that goes through its body `length` times."""
+    length = params["length"]
+    return (_EXPECTED_ROUNDS if length is None else length) * body_effort(params)
+
+
+def while_effort(params: dict[str, Any]) -> float:
+    """The effort of a loop that goes on while a condition holds."""
+    effort: float = params["cond_jaxpr"].effort + params["body_jaxpr"].effort
+    return _EXPECTED_ROUNDS * effort
 
 
 def _note(error: Exception, code: CodeType, places: Sequence[Place | None]) -> None:

@@ -30,7 +30,7 @@ from funcgrad.control.derived import (
 )
 from funcgrad.control.equations import Lowered, derivative_equation
 from funcgrad.control.pairs import Operands, Params, by_kind, pairs_of
-from funcgrad.control.running import prepared
+from funcgrad.control.running import prepared, while_effort
 from funcgrad.control.scan import Steps, batched_body, batched_jaxpr, in_front, record_split, scan_p, strong
 from funcgrad.control.splitting import Split, grouped, split_body, spread, transposed_body
 from funcgrad.core.avals import ShapedArray, get_aval
@@ -391,6 +391,7 @@ while_p = Primitive(
     batch=_while_batch,
     inline=_while_inline,
     vjp=_while_vjp,
+    effort=while_effort,
     is_linear=lambda active: True,
     multiple_results=True,
 )
@@ -402,6 +403,7 @@ while_transpose_p = Primitive(
     batch=_transpose_batch,
     inline=_transpose_inline,
     vjp=_transpose_vjp,
+    effort=while_effort,
     is_linear=lambda active: True,
     multiple_results=True,
 )
