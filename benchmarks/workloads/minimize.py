@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
 
 from benchmarks.workload import Call, Inputs, Size, Workload
 
@@ -69,8 +70,6 @@ def reference(inputs: Inputs) -> tuple[Any, ...]:
 
 
 def _minimize(inputs: Inputs, f: Any, jac: bool | None = True) -> Call:
-    from scipy.optimize import minimize
-
     return lambda: minimize(f, inputs["start"], args=inputs["data"], jac=jac, method="BFGS").x
 
 
