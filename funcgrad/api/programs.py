@@ -160,9 +160,9 @@ class Program:
 
     def stages(self) -> Any:
         """The program on its way to native code, to be looked at."""
-        from funcgrad.compiler import pipeline, simplify
+        from funcgrad.compiler import pipeline, recomputing, simplify
 
-        jaxpr = simplify.simplified(simplify.with_known(self.jaxpr, self._known))
+        jaxpr = recomputing.recomputed(simplify.with_known(self.jaxpr, self._known))
         return pipeline.Program(jaxpr, flush_subnormals=self.flush_subnormals)
 
     def results(self, arrays: Sequence[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts
 from funcgrad.compiler.lowering import Lowering
 from funcgrad.compiler.planning import plan_frames, plan_workspace, write_out_small
 from funcgrad.compiler.printing import program_text
-from funcgrad.compiler.simplify import simplified
+from funcgrad.compiler.recomputing import recomputed
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, jaxpr_text
 from funcgrad.primitives.index import Index
@@ -98,7 +98,7 @@ def _operations(steps: Sequence[Step]) -> int:
 
 def executable(jaxpr: Jaxpr, *, flush_subnormals: bool = False) -> Executable:
     """Native code of a closed jaxpr, from disk if it is there; then nothing is even lowered."""
-    simple = simplified(jaxpr)
+    simple = recomputed(jaxpr)
     name, stored = _stored(simple, flush_subnormals)
     if stored is not None and not stored.header["steps"]:
         return Executable(native.load(stored.code), (), (), "disk")

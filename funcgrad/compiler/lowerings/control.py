@@ -11,7 +11,7 @@ from funcgrad.compiler.fusion import Fusion
 from funcgrad.compiler.indices import Affine
 from funcgrad.compiler.loops import Branch, Buffer, Frames, Load, Loop, loads
 from funcgrad.compiler.lowering import NUMBERS, Lowering, lowers, reads
-from funcgrad.compiler.simplify import simplified
+from funcgrad.compiler.recomputing import recomputed
 from funcgrad.compiler.tensors import Tensor, alias, constant, identity, moved, view
 from funcgrad.control.cond import cond_p
 from funcgrad.control.derived import picked
@@ -98,7 +98,7 @@ def _scan(
 ) -> Any:
     if not _is_native(jaxpr):
         return NotImplemented
-    body = simplified(jaxpr)
+    body = recomputed(jaxpr)
     avals = body.in_avals
     first, last = num_consts, num_consts + num_carry
     consts = _stored(lowering, args[:first], avals[:first])
@@ -140,7 +140,7 @@ def _while(
 ) -> Any:
     if not _is_native(cond_jaxpr, body_jaxpr):
         return NotImplemented
-    condition, body = simplified(cond_jaxpr), simplified(body_jaxpr)
+    condition, body = recomputed(cond_jaxpr), recomputed(body_jaxpr)
     back = lowering.returns.get(id(eqn))
     way = None if back is None else _way(back)
     last = num_cond_consts + num_body_consts
@@ -216,7 +216,7 @@ def _way(eqn: Equation) -> _Way | None:
     num_consts = eqn.params["num_body_consts"]
     split = split_body(jaxpr, eqn.params["first"], num_consts, len(jaxpr.outputs))
     body = transposed_body(split, ())
-    way = _Way(split, simplified(split.known.jaxpr), simplified(body.jaxpr), body.values)
+    way = _Way(split, recomputed(split.known.jaxpr), recomputed(body.jaxpr), body.values)
     return way if _is_native(eqn.params["cond_jaxpr"], jaxpr, way.known, way.back) else None
 
 
@@ -246,7 +246,7 @@ def _while_transpose(lowering: Lowering, eqn: Equation, *args: Tensor, **params:
     steady = _steady(lowering, split, consts)
     left = lowering.left.pop(id(eqn), None)
     if left is None:
-        condition = simplified(params["cond_jaxpr"])
+        condition = recomputed(params["cond_jaxpr"])
         cond_consts = _stored(lowering, operands.cond_consts, condition.in_avals[: len(operands.cond_consts)])
         carry = _carried(lowering, operands.carry, avals[num_consts:], [*cond_consts, *consts, *operands.cts])
         left = _there(lowering, way, condition, cond_consts, consts, carry)
@@ -268,7 +268,7 @@ def _while_transpose(lowering: Lowering, eqn: Equation, *args: Tensor, **params:
 
 def _steady(lowering: Lowering, split: Split, consts: Sequence[Tensor]) -> list[Tensor]:
     """What the backward pass needs that is the same in all rounds, computed before them."""
-    hoisted = simplified(split.hoisted.jaxpr)
+    hoisted = recomputed(split.hoisted.jaxpr)
     fusion, ys = lowering.inner(hoisted, [*_constants(split.hoisted.values), *map(alias, consts)])
     for step in fusion.steps:
         lowering.fusion.append(step)
@@ -301,7 +301,7 @@ def _cond(lowering: Lowering, eqn: Equation, index: Tensor, *operands: Tensor, b
     xs = _stored(lowering, operands, branches[0].in_avals)
     parts = []
     for branch in branches:
-        fusion, outs = lowering.inner(simplified(branch), [alias(x) for x in xs])
+        fusion, outs = lowering.inner(recomputed(branch), [alias(x) for x in xs])
         for y, place in zip(outs, results, strict=True):
             fusion.realise(Tensor(y.shape, y.dtype, lowering.cast(y, place.dtype).at), place)
         parts.append(fusion.steps)
