@@ -109,6 +109,8 @@ def defprimitive(
 
 
 def _function(primitive: Primitive) -> Callable[..., Any]:
+    primitive.foreign = True
+
     def function(*xs: Any, **params: Any) -> Any:
         leaves, _ = operands(primitive.name, function, xs, "operands")
         return bind(primitive, *leaves, **params)

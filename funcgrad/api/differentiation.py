@@ -15,6 +15,7 @@ from funcgrad.api.transformed import P, Transformed
 from funcgrad.core.avals import get_aval
 from funcgrad.core.errors import DifferentiationError, message, revealed
 from funcgrad.core.naming import name_of, parameter_name
+from funcgrad.core.seeding import SEEDS
 from funcgrad.core.source import definition
 from funcgrad.core.tracing import Recording, Tracer, describe
 from funcgrad.transforms.transpose import pull_back, sweep
@@ -22,10 +23,8 @@ from funcgrad.transforms.transpose import pull_back, sweep
 R = TypeVar("R")
 
 _PLAIN = frozenset({np.ndarray, np.float64, np.float32})
-_SEEDS = {np.dtype(t): np.dtype(t).type(1) for t in (np.float64, np.float32, np.float16, np.longdouble)}
-_SEEDS |= {np.dtype(t): np.dtype(t).type(1) for t in (np.complex128, np.complex64, np.clongdouble)}
 _FLOAT64 = np.dtype(np.float64)
-_ONE = np.float64(1)
+_ONE = SEEDS[_FLOAT64]
 _float64, _ndarray = np.float64, np.ndarray
 
 
@@ -34,7 +33,7 @@ def _is_plain(x: Any) -> bool:
     kind = type(x)
     if kind is _ndarray and x.dtype is _FLOAT64:
         return True
-    return kind is float or (kind in _PLAIN and x.dtype in _SEEDS and x.dtype.kind == "f")
+    return kind is float or (kind in _PLAIN and x.dtype in SEEDS and x.dtype.kind == "f")
 
 
 class _value_and_grad(Transformed[P, R]):
@@ -116,7 +115,7 @@ class _value_and_grad(Transformed[P, R]):
         value, number = recording.lower(y)
         if type(value) is not np.float64 or self.holomorphic:
             value = self._check_output(value, y)
-        return value, aux, pull_back(recording, (number,), (_SEEDS[value.dtype],), consume=True)
+        return value, aux, pull_back(recording, (number,), (SEEDS[value.dtype],), consume=True)
 
     def input_name(self, number: int) -> str:
         """What the user calls the only input of the short way."""

@@ -14,6 +14,7 @@ from funcgrad.api.surroundings import Same, Surroundings, has_state, static_key
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import ArgumentError, message
 from funcgrad.core.naming import name_of, parameter_name, parameters_of
+from funcgrad.core.seeding import Made
 from funcgrad.core.source import caller
 from funcgrad.core.tracing import Tracer
 from funcgrad.core.tree import is_static, tree_flatten, tree_unflatten
@@ -57,6 +58,7 @@ class Call:
         "function",
         "key",
         "leaves",
+        "made",
         "objects",
         "positions",
         "static_args",
@@ -89,6 +91,7 @@ class Call:
             tuple([(name, static_key(self.static_kwargs[name])) for name in sorted(self.static_kwargs)]),
         )
         self.surroundings: Surroundings | None = None
+        self.made: dict[int, Made] = {}  # by identity, what rules made of seeds while it was recorded
         try:
             hash(self.key)
         except TypeError as error:

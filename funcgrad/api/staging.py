@@ -16,6 +16,7 @@ from funcgrad.api.signatures import Call, check_static
 from funcgrad.api.transformed import P, Transformed
 from funcgrad.api.volatile import random_states
 from funcgrad.api.watching import Watch, arrays_read
+from funcgrad.core import seeding
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.deferring import Deferred, elements
 from funcgrad.core.errors import ArgumentError, message
@@ -155,13 +156,18 @@ class _jit(Transformed[P, R]):
         """Record, and look whether random numbers are drawn meanwhile."""
         around = call.look_around()
         before = random_states(around.random_sources)
-        recorded = _record(self, call, arrays, **options)
+        outer = seeding.begin()
+        try:
+            recorded = _record(self, call, arrays, **options)
+        finally:
+            call.made = seeding.end(outer)
         if random_states(around.random_sources) != before:
             around.volatile = "it draws random numbers"
         return recorded
 
     def _keep(self, call: Call, recording: Recording, outs: list[Any], out_tree: TreeDef) -> Program:
         """The program of a recording, kept for further calls where it serves them."""
+        made, call.made = call.made, {}  # which must not outlive this, so that constants are nobody else's
         jaxpr = recording_to_jaxpr(recording, outs)
         # Constants become the first inputs: each call passes captured arrays by reference, unless one has been written
         # to since it was used. Then the function may write to it at every call.
@@ -201,7 +207,7 @@ class _jit(Transformed[P, R]):
             if any(_is_beyond(eqn) for eqn in jaxpr.equations):
                 program.failure = _BEYOND
             self._programs[call.key] = program
-            program.watch = Watch(call.look_around(), arrays_read(call, closed, constants))
+            program.watch = Watch(call.look_around(), arrays_read(call, closed, constants, made))
             return program
         if call.key in self._uncompiled:
             program.calls = self._uncompiled[call.key].calls

@@ -8,7 +8,7 @@ to (`G.setflags(write=False)`, of the array and of what it is a view of) need no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from funcgrad.api.signatures import Call
 from funcgrad.api.surroundings import Part, Surroundings
 from funcgrad.core.capturing import SMALL, same_elements
 from funcgrad.core.jaxpr import Jaxpr, Literal
+from funcgrad.core.seeding import Made
 
 
 class Watch:
@@ -54,17 +55,36 @@ class Watch:
         return self._surroundings.conditions(code, self._elements)
 
 
-def arrays_read(call: Call, jaxpr: Jaxpr, constants: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-    """The arrays around a function whose elements may have been read while it was recorded, and may be written to."""
-    around = {id(x): x for x in call.look_around().arrays if x.dtype != object and _is_writeable(x)}
-    if not around:
+def arrays_read(
+    call: Call, jaxpr: Jaxpr, constants: Sequence[Any], made: Mapping[int, Made]
+) -> list[np.ndarray[Any, Any]]:
+    """The arrays around a function whose elements may have been read while it was recorded, and may be written to.
+
+    Args:
+        made: By identity, what rules have made of seeds and of arrays.
+    """
+    around = {id(x): x for x in call.look_around().arrays if x.dtype != object}
+    writeable = [x for x in around.values() if _is_writeable(x)]
+    if not writeable:
         return []
-    computed = any(
-        isinstance(x, np.ndarray) and not any(id(owner) in around for owner in (x, *owners(x))) for x in constants
-    )
-    operands = [x for eqn in jaxpr.equations for x in eqn.inputs]
-    numbers = any(isinstance(x, Literal) and isinstance(x.value, np.generic) for x in (*operands, *jaxpr.outputs))
-    return list(around.values()) if computed or numbers or reads_elements(call) else []
+    atoms = [*[x for eqn in jaxpr.equations for x in eqn.inputs], *jaxpr.outputs]
+    numbers = [x.value for x in atoms if isinstance(x, Literal)]
+    found: dict[int, np.ndarray[Any, Any]] = {}
+    for x in (*constants, *numbers):
+        origin = made.get(id(x))
+        if origin is None and (not isinstance(x, (np.ndarray, np.generic)) or _within(around, x) is not None):
+            continue  # a Python number, a traced value, or an array that is passed by reference
+        for source in (x,) if origin is None else origin.sources:
+            array = _within(around, source)
+            if array is None:  # of what NumPy has made of any of them
+                return writeable
+            found[id(array)] = array
+    return writeable if reads_elements(call) else [x for x in writeable if id(x) in found]
+
+
+def _within(around: Mapping[int, np.ndarray[Any, Any]], x: Any) -> np.ndarray[Any, Any] | None:
+    """The one of some arrays that an array is, or is a view of."""
+    return next((around[id(owner)] for owner in (x, *owners(x)) if id(owner) in around), None)
 
 
 def owners(x: Any) -> list[Any]:

@@ -39,6 +39,7 @@ class Primitive:
             zero.
         structural: Whether it only moves, repeats and sums elements: linear, its coefficients 0 and 1.
         effort: `(params) -> bytes` of the values that it goes through, where its results do not tell.
+        foreign: Whether its rules are a user's, which may read anything.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Primitive:
         "derivatives",
         "differentiable",
         "effort",
+        "foreign",
         "implementation",
         "inline",
         "is_linear",
@@ -88,6 +90,7 @@ class Primitive:
         self.derivatives = derivatives
         self.structural = structural
         self.effort = effort
+        self.foreign = False
         declared.add(self)
 
     def __repr__(self) -> str:

@@ -30,6 +30,7 @@ from funcgrad.core.errors import (
     unheeded,
 )
 from funcgrad.core.naming import name_of, parameter_name
+from funcgrad.core.seeding import followed, note
 from funcgrad.core.source import (
     Place,
     assigns_elements,
@@ -219,7 +220,10 @@ class Recording:
         if self.snapshots is not None:
             return self.snapshot(x)
         if x.size <= SMALL:
-            return x.copy()
+            copy = x.copy()
+            if self.nested and followed.made is not None:
+                note(followed.made, [copy], x)
+            return copy
         if x.flags.writeable:
             self.samples += (sample(x, self.place or current_place()),)
         return x

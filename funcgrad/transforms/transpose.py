@@ -15,6 +15,7 @@ import numpy as np
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.primitive import Primitive
+from funcgrad.core.seeding import followed, note
 from funcgrad.core.source import begin_replay, definition, end_replay, read_source, replay
 from funcgrad.core.tracing import RecordedEquation, Recording, Tracer
 from funcgrad.primitives.masking import Masked, masked_vjp, selected
@@ -50,6 +51,7 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
     if recording.samples:
         recording.check_captured()
     nested = recording.nested or replay.always
+    made = followed.made if nested else None
     outer = begin_replay() if nested else None
     ct: Any
     try:
@@ -74,7 +76,12 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
             if ct.__class__ is Masked:
                 rule = partial(masked_vjp, primitive, rule)
             i = 0
-            for x_ct in rule(ct, y, xs, ids, params):
+            x_cts = rule(ct, y, xs, ids, params)
+            if made is not None and id(ct) in made and _is_followed(primitive):
+                x_cts = [*x_cts]
+                plain = [x for x in xs if type(x) is not Tracer]
+                note(made, [x_ct for x_ct in x_cts if type(x_ct) is not Tracer], ct, *plain)
+            for x_ct in x_cts:
                 if x_ct is not None:
                     number = ids[i]
                     if number is not None:
@@ -89,6 +96,11 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
         if ct.__class__ is Masked:
             cts[i] = ct.selected()
     return cts
+
+
+def _is_followed(primitive: Primitive) -> bool:
+    """Whether cotangents that its rule gives are made of that of the result and of operands, and of nothing else."""
+    return not primitive.foreign and (primitive.structural or primitive.derivatives is not None)
 
 
 def transposed_jvp(primitive: Primitive) -> Callable[..., list[Any]]:

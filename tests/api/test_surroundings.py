@@ -132,6 +132,40 @@ of_array(np.ones(5000), 1234, 3.0)(lambda c: lambda x: x + (c[1234] if max(c) > 
 of_array([[True] * 3 + [False] * 3], (0, slice(None)), [False] * 3 + [True] * 3)(lambda c: lambda x: x[c[0]] * 2.0)
 
 
+# Of derivatives, whose rules multiply constants by arrays around
+MANY, TALL = np.linspace(1.0, 2.0, 5000), np.linspace(-1.0, 1.0, 3000).reshape(500, 6)
+of_array(2.0, (), 3.0)(lambda c: fg.grad(lambda x: np.sum(c * x)))
+of_array([2.0], 0, 3.0)(lambda c: fg.grad(lambda x: np.mean(c * x)))
+of_array(np.ones(6), 2, 3.0)(lambda c: fg.grad(lambda x: np.sum(np.log1p(np.exp(-c * x)))))
+of_array(np.ones(6), 2, 3.0)(lambda c: fg.grad(lambda x: -np.sum(np.tanh(x) - c * x) / 3))
+of_array(np.ones(6), 2, 3.0)(lambda c: fg.grad(lambda x: np.sum((x / c).reshape(2, 3).T[1:])))
+of_array(np.ones(6), 2, 3.0)(lambda c: fg.grad(lambda x: np.sqrt(np.mean((x - c) ** 2))))
+of_array(np.ones(6), 2, 3.0)(lambda c: fg.grad(lambda x: np.sum(fg.jit(lambda x: c * x)(x))))
+of_array(np.ones(6), 2, 3.0)(lambda c: fg.jit(fg.grad(lambda x: np.sum(c * x))))
+of_array(np.ones(6), 2, 3.0)(lambda c: fg.jacobian(lambda x: np.sum(c * x) * np.ones(2)))
+of_array(MANY, 3, 3.0)(lambda c: fg.grad(lambda x: np.sum(c[:6] * x)))
+of_array(MANY, 3, 3.0)(lambda c: fg.grad(lambda x: np.mean(c * np.sum(x))))
+of_array(MANY, 3, 3.0)(lambda c: fg.grad(lambda x: np.sum(np.concatenate([c * x[0], c * x[1]]))))
+of_array(TALL, (3, 1), 3.0)(lambda c: fg.grad(lambda x: np.sum(c @ x)))
+of_array(TALL, (3, 1), 3.0)(lambda c: fg.grad(lambda x: np.sum((c @ x) * c[:, 0] + MANY[:500])))
+of_array(TALL, (3, 1), 3.0)(lambda c: lambda x: fg.vmap(fg.grad(lambda x, row: np.sum(x * row)), (None, 0))(x, c))
+of_array([2.0], 0, 3.0)(lambda c: fg.grad(lambda x: np.sum(own(c)(x))))
+of_array([2.0], 0, 3.0)(lambda c: fg.grad(lambda x: np.sum(with_rule(c)(x))))
+
+
+def own(c: Any) -> Any:
+    return fg.defprimitive("own", lambda x: 2.0 * x, partials=lambda y, x: c.sum())
+
+
+def with_rule(c: Any) -> Any:
+    @fg.custom_vjp
+    def f(x: Any) -> Any:
+        return x * 2.0
+
+    f.defvjp(lambda x: (f(x), None), lambda residuals, ct: (ct * c[0],))
+    return f
+
+
 @of_array([2.0], 0, 3.0)
 def helper_reads(c: Any) -> Any:
     def number(v: Any) -> float:
@@ -500,6 +534,27 @@ def test_arrays_that_are_only_operands_are_not_compared(f: Any) -> None:
     watch = jitted.explain().programs[0].watch
     computed = "solve" in f.__code__.co_names if isinstance(f, types.FunctionType) else False
     assert len(watch._elements) == computed  # W + 7 * eye is made of W by NumPy
+
+
+TARGETS, LABELS = np.linspace(0.0, 1.0, 500), np.sign(np.linspace(-1.0, 1.0, 500))
+
+
+@pytest.mark.parametrize(
+    ("loss", "count"),
+    [
+        (lambda x: np.sum((TALL @ x - TARGETS) ** 2), 0),
+        (lambda x: np.sqrt(np.mean((TALL @ x - TARGETS) ** 2)), 0),
+        (lambda x: -np.mean(np.log1p(np.exp(TALL @ x)[:, None] * TARGETS)), 1),  # few elements are copied
+        (lambda x: np.sum(np.tanh(TALL @ x) * LABELS) + 0.5 * np.sum(x**2), 1),  # ones times LABELS
+        (lambda x: np.sum(LABELS * np.tanh(TALL @ x) * TARGETS), 2),
+        (lambda x: np.sum(TALL @ x), 1),
+        (lambda x: np.sum((TALL @ x) * (LABELS + 1.0)), 2),  # of what NumPy makes nobody knows what it is made of
+    ],
+)
+def test_derivatives_compare_what_their_rules_have_read(loss: Any, count: int) -> None:
+    jitted = fg.jit(fg.grad(loss))
+    jitted(X)
+    assert len(jitted.explain().programs[0].watch._elements) == count
 
 
 def test_arrays_that_nobody_can_write_to_are_not_compared() -> None:
