@@ -28,7 +28,7 @@ from typing import Any
 import funcgrad
 from benchmarks import comparison, libraries, page, readme, report
 from benchmarks.micro import checkpoints, measuring
-from benchmarks.runner import Options, run_size
+from benchmarks.runner import Options, run_size, start_once
 from benchmarks.timing import environment, one_thread
 from benchmarks.workload import ALL, OURS, Size, Workload, load
 
@@ -93,6 +93,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         pin=not options.no_pin,
     )
     document = empty_document(options.threads)
+    started: set[str] = set()
     print("  ".join(f"{key} {value}" for key, value in document["environment"].items()))
     for workload in map(load, names):
         for size in sizes_of(workload, options.sizes):
@@ -101,6 +102,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             wanted = [n for n in wanted if n not in left_out and libraries.is_installed(n)]
             if not wanted:
                 continue
+            for name in wanted if not options.smoke else ():
+                if libraries.package_of(name) not in started:
+                    started.add(libraries.package_of(name))
+                    start_once(workload, size, name, how)
             results = run_size(workload, size, wanted, how, say)
             document["results"] += results
             say("")

@@ -158,6 +158,18 @@ def run_size(
     return list(results.values())
 
 
+def start_once(workload: Workload, size: Size, name: str, options: Options) -> None:
+    """Start a library, so that the first process of it that is timed does not wait for the disk."""
+    with tempfile.TemporaryDirectory(prefix="funcgrad-benchmarks-") as folder:
+        process = Process(workload.name, size.name, name, options, Path(folder))
+        try:
+            process.prepare()
+        except ProcessError:
+            pass  # it will be said where it is measured
+        finally:
+            process.end()
+
+
 def _described(workload: Workload, size: Size, name: str) -> dict[str, Any]:
     return {
         "workload": workload.name,
