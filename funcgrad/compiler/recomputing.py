@@ -8,7 +8,6 @@ rest again. It computes the same bits.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Mapping, Sequence, Set
 from typing import NamedTuple
 
@@ -61,34 +60,41 @@ def recomputed(jaxpr: Jaxpr) -> Jaxpr:
     """An equal jaxpr, simplified, whose loops keep less for the loops behind them."""
     jaxpr = simplified(jaxpr)
     equations = list(jaxpr.equations)
-    loops = [number for number, eqn in enumerate(equations) if eqn.primitive is scan_p]
-    for number, place in itertools.combinations(loops, 2):
-        needed = {*jaxpr.outputs, *[x for k, eqn in enumerate(equations) if k != place for x in eqn.inputs]}
-        both = _exchanged(equations[number], equations[place], needed)
-        if both is not None:
-            equations[number], equations[place] = both
+    readers: dict[Atom, set[int]] = {x: {-1} for x in jaxpr.outputs}
+    for number, eqn in enumerate(equations):
+        for x in eqn.inputs:
+            readers.setdefault(x, set()).add(number)
+    for number, maker in enumerate(equations):
+        if maker.primitive is scan_p:
+            alone = [v for v in maker.outputs[maker.params["num_carry"] :] if len(readers.get(v, ())) == 1]
+            for place in sorted(set().union(*[readers[v] for v in alone]) - {-1}):
+                both = _exchanged(equations[number], equations[place], set(alone))
+                if both is not None:
+                    equations[number], equations[place] = both
     return Jaxpr(jaxpr.inputs, jaxpr.constants, equations, jaxpr.outputs)
 
 
-def _exchanged(maker: Equation, user: Equation, needed: Set[Atom]) -> tuple[Equation, Equation] | None:
-    """Two loops of which the second computes again what the first has stacked for it alone; None if that does not pay.
+def _exchanged(maker: Equation, user: Equation, alone: Set[Var]) -> tuple[Equation, Equation] | None:
+    """Two loops of which the second computes again what the first has stacked for it; None if that does not pay.
 
     Args:
-        needed: What others than the second loop need.
+        alone: What only one equation reads of what the first has stacked.
     """
-    first, last = maker.params["num_carry"], user.params["num_consts"] + user.params["num_carry"]
-    rows = set(user.inputs[last:]) - set(user.inputs[:last]) - needed
-    stacked = [k for k, v in enumerate(maker.outputs) if k >= first and v in rows]
+    if user.primitive is not scan_p:
+        return None
+    last = user.params["num_consts"] + user.params["num_carry"]
+    rows = alone & set(user.inputs[last:]) - set(user.inputs[:last])
+    stacked = [k for k, v in enumerate(maker.outputs) if v in rows]
     if sum(_nbytes(maker.outputs[k].aval) for k in stacked) < _LARGE:
         return None
     body = simplified(maker.params["jaxpr"])
-    sources = _Sources(body, maker.params["num_consts"], first)
+    sources = _Sources(body, maker.params["num_consts"], maker.params["num_carry"])
     found = [(k, x) for k in stacked if isinstance(x := body.outputs[k], Var)]
     groups = [group for group in sources.groups(found) if group.pays]
     if not groups:
         return None
     spared = {maker.outputs[k]: x for group in groups for k, x in group.stacked}
-    leaves = list(dict.fromkeys(leaf for group in groups for leaf in group.leaves))
+    leaves = sources.in_order(set().union(*[group.leaves for group in groups]))
     kept = [k for k, v in enumerate(maker.outputs) if v not in spared]
     length = maker.params["length"]
     stacks = [Var(ShapedArray((length, *leaf.aval.shape), leaf.aval.dtype)) for leaf in leaves]
@@ -212,6 +218,12 @@ class _Sources:
         after = sum(_nbytes(v.aval) for v in leaves)
         operations = sum(_nbytes(v.aval) for v in between if self._makers[v].primitive not in _MOVES)
         return after <= _PART * before and operations <= _OPERATIONS * (before - after)
+
+    def in_order(self, variables: Set[Var]) -> list[Var]:
+        """Variables as they come in the body."""
+        return [
+            v for v in (*self.body.inputs, *[v for eqn in self.body.equations for v in eqn.outputs]) if v in variables
+        ]
 
     def needed_by(self, xs: Collection[Var]) -> tuple[list[Equation], set[Atom]]:
         """The equations between what values come of and these, and all that they take."""

@@ -128,3 +128,9 @@ def test_random_loops_equal_eager_ones(seed: int) -> None:
         except AssertionError as error:
             error.add_note(repr(Drawn(seed, 7, True)))
             raise
+
+
+def test_programs_are_the_same_in_every_process() -> None:
+    """What is kept has an order: programs are found on disk by their text."""
+    texts = {str(recomputed(closed(fg.make_jaxpr(gradient(network, 40))(*inputs(5000, 40))).jaxpr)) for _ in range(10)}
+    assert len(texts) == 1
