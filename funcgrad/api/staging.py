@@ -25,7 +25,7 @@ from funcgrad.core.jaxpr import Literal as Constant
 from funcgrad.core.naming import name_of
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import Source, caller, definition, read_source
-from funcgrad.core.tracing import Recording, Tracer, held, innermost
+from funcgrad.core.tracing import Recording, Tracer, held, innermost, outermost
 from funcgrad.core.tree import TreeDef, flatten_results, is_static, tree_flatten, tree_unflatten
 from funcgrad.transforms.call import jit_p
 
@@ -142,7 +142,7 @@ class _jit(Transformed[P, R]):
     def _record_nested(self, call: Call) -> Program:
         """Record inside another recording: with the innermost values where all are there."""
         values = [innermost(x) for x in call.arrays]
-        around = next((_outermost(x) for x in call.arrays if isinstance(innermost(x), ShapedArray)), None)
+        around = next((outermost(x) for x in call.arrays if isinstance(innermost(x), ShapedArray)), None)
         recording, outs, out_tree = self._record(
             call, values, abstract=around is not None, around=around, budget=budget_around(call.arrays)
         )
@@ -279,13 +279,6 @@ def _is_beyond(eqn: Equation) -> bool:
     """Whether an equation computes an integer of one that is beyond 64 bits, as Python's integers may be."""
     wide = any(isinstance(x, Constant) and type(x.value) is int and not _fits(x.value) for x in eqn.inputs)
     return wide and any(v.aval.dtype.kind in "iu" for v in eqn.outputs)
-
-
-def _outermost(x: Tracer) -> Recording:
-    """The recording without values that x is of: on whose account an inner one has none, either."""
-    while isinstance(x.value, Tracer):
-        x = x.value
-    return x.recording
 
 
 def _record(

@@ -1,8 +1,8 @@
 """What rules make of the number that a derivative begins with, before it meets a traced value.
 
-While `jit` records, a gradient inside multiplies and repeats that 1 in NumPy, perhaps by arrays around the function.
-What it has become by then is a constant of the recording, as is what the function itself computes of arrays around it
-in NumPy. Of the latter nobody knows where it comes from; what rules do is followed here.
+While `jit` records, a gradient inside repeats that 1 in NumPy, and multiplies it by numbers. What it has become by then
+is a constant of the recording, as is what the function itself computes in NumPy of arrays around it, which may be
+written to. Of the latter nobody knows where it comes from; what rules do is followed here.
 """
 
 from __future__ import annotations
@@ -63,3 +63,11 @@ def note(made: dict[int, Made], values: Iterable[Any], *origins: Any) -> None:
         if type(x) not in (int, float):
             sources += made[id(x)].sources if id(x) in made else (x,)
     made.update([(id(x), Made(x, tuple(sources))) for x in values])
+
+
+def noted_copy(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy, of which it is known what it is a copy of."""
+    copy = x.copy()
+    if followed.made is not None:
+        note(followed.made, [copy], x)
+    return copy

@@ -30,7 +30,7 @@ from funcgrad.core.errors import (
     unheeded,
 )
 from funcgrad.core.naming import name_of, parameter_name
-from funcgrad.core.seeding import followed, note
+from funcgrad.core.seeding import noted_copy
 from funcgrad.core.source import (
     Place,
     assigns_elements,
@@ -220,10 +220,7 @@ class Recording:
         if self.snapshots is not None:
             return self.snapshot(x)
         if x.size <= SMALL:
-            copy = x.copy()
-            if self.nested and followed.made is not None:
-                note(followed.made, [copy], x)
-            return copy
+            return noted_copy(x) if self.nested else x.copy()
         if x.flags.writeable:
             self.samples += (sample(x, self.place or current_place()),)
         return x
@@ -471,6 +468,13 @@ def innermost(x: Any) -> Any:
     while type(x) is Tracer:
         x = x.value
     return x
+
+
+def outermost(x: Tracer) -> Recording:
+    """The recording that is around all others that x is of; the one without values, if there is such."""
+    while type(x.value) is Tracer:
+        x = x.value
+    return x.recording
 
 
 def concrete(x: Any) -> Any:

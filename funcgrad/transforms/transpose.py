@@ -15,9 +15,10 @@ import numpy as np
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.primitive import Primitive
-from funcgrad.core.seeding import followed, note
+from funcgrad.core.seeding import Made, followed, note
 from funcgrad.core.source import begin_replay, definition, end_replay, read_source, replay
-from funcgrad.core.tracing import RecordedEquation, Recording, Tracer
+from funcgrad.core.tracing import RecordedEquation, Recording, Tracer, outermost
+from funcgrad.primitives.identity import stop_gradient_p
 from funcgrad.primitives.masking import Masked, masked_vjp, selected
 
 
@@ -75,12 +76,11 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
                 rule = transposed_jvp(primitive)
             if ct.__class__ is Masked:
                 rule = partial(masked_vjp, primitive, rule)
-            i = 0
-            x_cts = rule(ct, y, xs, ids, params)
             if made is not None and id(ct) in made and _is_followed(primitive):
-                x_cts = [*x_cts]
-                plain = [x for x in xs if type(x) is not Tracer]
-                note(made, [x_ct for x_ct in x_cts if type(x_ct) is not Tracer], ct, *plain)
+                x_cts = _followed(made, rule, ct, y, xs, ids, params)
+            else:
+                x_cts = rule(ct, y, xs, ids, params)
+            i = 0
             for x_ct in x_cts:
                 if x_ct is not None:
                     number = ids[i]
@@ -101,6 +101,30 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
 def _is_followed(primitive: Primitive) -> bool:
     """Whether cotangents that its rule gives are made of that of the result and of operands, and of nothing else."""
     return not primitive.foreign and (primitive.structural or primitive.derivatives is not None)
+
+
+def _followed(
+    made: dict[int, Made],
+    rule: Callable[..., Sequence[Any]],
+    ct: Any,
+    y: Any,
+    xs: Sequence[Any],
+    ids: Sequence[int | None],
+    params: dict[str, Any],
+) -> Sequence[Any]:
+    """The cotangents of operands, given one of a result that comes of a seed.
+
+    Where a rule would multiply it by an array, perhaps one around the function, a recording of `jit` around takes it
+    over, and with it what comes of it, so that the array is an operand there, and nothing is made of its elements now.
+    """
+    plain = [x for x in xs if type(x) is not Tracer]
+    if any(type(x) is np.ndarray for x in plain):
+        around = next((outermost(x) for x in xs if type(x) is Tracer), None)
+        if around is not None and not around.differentiating:
+            return rule(around.append(stop_gradient_p, {}, (ct,), (None,), ct), y, xs, ids, params)
+    x_cts = list(rule(ct, y, xs, ids, params))
+    note(made, [x_ct for x_ct in x_cts if x_ct is not None and type(x_ct) is not Tracer], ct, *plain)
+    return x_cts
 
 
 def transposed_jvp(primitive: Primitive) -> Callable[..., list[Any]]:
