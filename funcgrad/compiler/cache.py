@@ -11,10 +11,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import hashlib
 import importlib.machinery
 import importlib.util
-import json
 import os
 import stat
 import struct
@@ -23,20 +21,25 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from funcgrad.compiler import native
 from funcgrad.core.errors import message
 
+try:
+    from _blake2 import blake2b
+except ImportError:  # not CPython; hashlib loads OpenSSL besides, which takes as long as all else here
+    from hashlib import blake2b
+
 LIMIT_MEGABYTES = 512
 """How large the folder may grow, unless FUNCGRAD_CACHE_MEGABYTES says otherwise; what was unused longest goes first."""
 
 _MAGIC = b"funcgrad program\n"
 _SUFFIX, _PART = ".program", ".part"
-_HEADER_SIZE = struct.Struct("<Q")
-_DIGEST_SIZE = hashlib.sha256().digest_size
+_STEPS = struct.Struct("<Q")
+_DIGEST_SIZE = 32
 _OFF = {"0", "off", "no", "false"}
 _ABANDONED = 3600.0  # seconds after which nobody is still writing a file
 _REFRESHED = 3600.0  # seconds after which a use is noted in a file's time
@@ -51,11 +54,11 @@ class Program(NamedTuple):
     """A compiled program.
 
     Attributes:
-        header: What is to be known of it, as JSON holds it.
+        steps: How many of its steps run in Python, which are not kept.
         code: What `native.compile_module` gave.
     """
 
-    header: dict[str, Any]
+    steps: int
     code: bytes
 
 
@@ -86,7 +89,11 @@ def key(text: str) -> str:
     Args:
         text: All that the program is made of. What it is compiled for and with is added here.
     """
-    return hashlib.sha256(f"{_surroundings()}\n{text}".encode()).hexdigest()
+    return _digest(f"{_surroundings()}\n{text}".encode()).hex()
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_DIGEST_SIZE).digest()
 
 
 @functools.cache
@@ -109,16 +116,44 @@ def _scipy() -> str:
 
 
 def _sources() -> str:
-    """A digest of the compiler's own sources, which change without their version while they are worked on."""
+    """What tells the compiler's own sources, which change without their version while they are worked on, from others.
+
+    The list of files that pip has installed, with their digests; and of files changed since then, or of all where
+    there is no such list, size and time, by which Python decides whether its bytecode is out of date.
+    """
     package = os.path.dirname(os.path.dirname(__file__))
-    rooms = (os.path.join(package, room) for room in ("compiler", "control", "core", "kernels", "primitives"))
-    found = (os.path.join(at, name) for room in rooms for at, _, names in os.walk(room) for name in names)
-    return _digest_of(sorted(path for path in found if path.endswith(".py")))
+    installed, since = _installed(package)
+    rooms = [os.path.join(package, room) for room in ("compiler", "control", "core", "kernels", "primitives")]
+    files = [(entry.path, entry.stat()) for entry in _below(rooms) if entry.name.endswith(".py")]
+    changed = [f"{path} {at.st_size} {at.st_mtime_ns}" for path, at in files if at.st_mtime_ns > since]
+    return "\n".join([installed, *sorted(changed)])
+
+
+def _installed(package: str) -> tuple[str, int]:
+    """The list of the package's installed files and when it was written; nothing, and never, in a checkout."""
+    with os.scandir(os.path.dirname(package)) as beside:
+        for entry in beside:
+            if entry.name.startswith("funcgrad-") and entry.name.endswith(".dist-info"):
+                path = os.path.join(entry.path, "RECORD")
+                with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+                    return file.read(), os.stat(path).st_mtime_ns
+    return "", -1
+
+
+def _below(folders: Iterable[str]) -> Iterator[os.DirEntry[str]]:
+    """The files in folders and in folders in these."""
+    for folder in folders:
+        with os.scandir(folder) as found:
+            for entry in found:
+                if entry.is_dir():
+                    yield from _below([entry.path])
+                else:
+                    yield entry
 
 
 def _digest_of(paths: Iterable[str]) -> str:
     """A digest of files' names and contents."""
-    digest = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+    digest = blake2b(digest_size=_DIGEST_SIZE)
     for path in paths:
         with open(path, "rb", buffering=0) as file:
             digest.update(os.path.basename(path).encode() + b"\n" + file.read())
@@ -144,12 +179,12 @@ def read(name: str) -> Program | None:
     return program
 
 
-def write(name: str, header: dict[str, Any], code: bytes) -> None:
+def write(name: str, program: Program) -> None:
     """Keep a program under a key; where that is impossible, nothing happens but a warning, once."""
     folder = _usable_folder(create=True)
     if folder is None or _state.full:
         return
-    data = _packed(name, header, code)
+    data = _packed(name, program)
     if len(data) > _limit():
         return
     part = folder / f"{name}.{os.getpid()}.{os.urandom(4).hex()}{_PART}"
@@ -166,21 +201,17 @@ def write(name: str, header: dict[str, Any], code: bytes) -> None:
         _evict(folder)
 
 
-def _packed(name: str, header: dict[str, Any], code: bytes) -> bytes:
-    description = json.dumps(header).encode()
-    content = _HEADER_SIZE.pack(len(description)) + description + code
-    return _MAGIC + hashlib.sha256(name.encode() + content).digest() + content
+def _packed(name: str, program: Program) -> bytes:
+    content = _STEPS.pack(program.steps) + program.code
+    return _MAGIC + _digest(name.encode() + content) + content
 
 
 def _unpacked(name: str, data: bytes) -> Program | None:
     start = len(_MAGIC) + _DIGEST_SIZE
     content = data[start:]
-    digest = hashlib.sha256(name.encode() + content).digest()
-    if not data.startswith(_MAGIC) or data[len(_MAGIC) : start] != digest:
+    if not data.startswith(_MAGIC) or data[len(_MAGIC) : start] != _digest(name.encode() + content):
         return None
-    (size,) = _HEADER_SIZE.unpack_from(content)
-    begin = _HEADER_SIZE.size
-    return Program(json.loads(content[begin : begin + size]), content[begin + size :])
+    return Program(_STEPS.unpack_from(content)[0], content[_STEPS.size :])
 
 
 def _read_file(path: Path) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from funcgrad.compiler.indices import Affine, Index, Term
@@ -48,8 +47,7 @@ class Use(NamedTuple):
     writes: bool
 
 
-@dataclass
-class Member:
+class Member(NamedTuple):
     """A step of a group.
 
     Attributes:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
+import os
 import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -98,7 +99,7 @@ def _search(name: str, module: ModuleType) -> None:
 
 @functools.cache
 def _rooms() -> frozenset[str]:
-    return frozenset(room.name for room in pkgutil.iter_modules(lowerings.__path__))
+    return frozenset(Path(name).stem for folder in lowerings.__path__ for name in os.listdir(folder))
 
 
 # All dtypes of numbers in compiled code.

@@ -6,8 +6,7 @@ All that is decided here changes speed and memory traffic, never results (but fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from funcgrad.compiler.indices import Affine, Index
 from funcgrad.compiler.loops import (
@@ -30,8 +29,7 @@ _CACHE = 1 << 20
 _FIRST_CACHE, _LINE = 32 << 10, 64
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """How a nest is run through.
 
     Attributes:

@@ -17,7 +17,6 @@ from funcgrad.compiler.layouts import turned
 from funcgrad.compiler.loops import Call, Loop, Nest, Step, parts
 from funcgrad.compiler.lowering import Lowering
 from funcgrad.compiler.planning import plan_frames, plan_workspace, write_out_small
-from funcgrad.compiler.printing import program_text
 from funcgrad.compiler.recomputing import recomputed
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, jaxpr_text
@@ -25,6 +24,8 @@ from funcgrad.primitives.index import Index
 
 # Programs that do more than so many operations let other threads run Python meanwhile.
 _LONG = 200_000
+# Code of so few lines, without branches, runs in some nanoseconds, a hundredth of what a call takes.
+_BRIEF = 32
 
 
 class Program:
@@ -55,6 +56,8 @@ class Program:
 
     def loops(self) -> str:
         """The loops as text."""
+        from funcgrad.compiler.printing import program_text
+
         return program_text(self.steps)
 
     def llvm(self) -> str:
@@ -67,6 +70,10 @@ class Program:
     def _is_long(self) -> bool:
         return _operations(self.steps) > _LONG
 
+    def _is_brief(self) -> bool:
+        """Whether it is over so soon that good code would save nothing of a call."""
+        return self._module.count("\n") <= _BRIEF and "\n  br " not in self._module
+
     def compile(self) -> Executable:
         """Native code, from disk if it is there."""
         return self.executable(*_stored(self.jaxpr, self.flush_subnormals))
@@ -76,9 +83,9 @@ class Program:
         steps = [step.run for step in self._python_steps]
         if stored is not None:
             return Executable(native.load(stored.code), steps, self.fallbacks, "disk")
-        code = native.compile_module(self.llvm())
+        code = native.compile_module(self.llvm(), quick=self._is_brief())
         if name is not None:
-            cache.write(name, {"steps": len(steps)}, code)
+            cache.write(name, cache.Program(len(steps), code))
         return Executable(native.load(code), steps, self.fallbacks, "compiler")
 
 
@@ -100,7 +107,7 @@ def executable(jaxpr: Jaxpr, *, flush_subnormals: bool = False) -> Executable:
     """Native code of a closed jaxpr, from disk if it is there; then nothing is even lowered."""
     simple = recomputed(jaxpr)
     name, stored = _stored(simple, flush_subnormals)
-    if stored is not None and not stored.header["steps"]:
+    if stored is not None and not stored.steps:
         return Executable(native.load(stored.code), (), (), "disk")
     return Program(simple, flush_subnormals=flush_subnormals).executable(name, stored)
 

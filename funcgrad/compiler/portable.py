@@ -19,9 +19,9 @@ def text(signature: Signature, release_gil: bool = False) -> str:
     """The text to be put beside a program's in place of an entry."""
     before = "%thread = call ptr @PyEval_SaveThread()" if release_gil else ""
     after = "call void @PyEval_RestoreThread(ptr %thread)" if release_gil else ""
-    said = signature.to_json()
+    said = signature.to_text()
     return f"""
-@signature = constant [{len(said) + 1} x i8] c"{said.replace('"', chr(92) + "22")}{chr(92)}00"
+@signature = constant [{len(said) + 1} x i8] c"{said}{chr(92)}00"
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 define i32 @call(ptr %inputs, ptr %outputs, ptr %workspace) nounwind {{
@@ -36,7 +36,7 @@ define i32 @call(ptr %inputs, ptr %outputs, ptr %workspace) nounwind {{
 def bind(library: native.Library) -> Callable[..., Any]:
     """The Python function of a module with such a text; it keeps the library alive."""
     program = ctypes.PYFUNCTYPE(*_PROGRAM)(library.address("call"))
-    signature = Signature.from_json(ctypes.string_at(library.address("signature")).decode())
+    signature = Signature.from_text(ctypes.string_at(library.address("signature")).decode())
     arguments, results, workspace = signature.arguments, signature.results, signature.workspace
 
     def call(*values: Any) -> Any:

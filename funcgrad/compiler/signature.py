@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any, Literal
+import ast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """What an argument has to be, or how a result comes out.
 
     Attributes:
@@ -25,8 +23,7 @@ class Argument:
     kind: Literal["array", "scalar", "python"] = "array"
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """All that an entry does.
 
     Attributes:
@@ -39,18 +36,18 @@ class Signature:
     results: tuple[Argument, ...]
     workspace: int
 
-    def to_json(self) -> str:
-        """The signature as text."""
+    def to_text(self) -> str:
+        """The signature as text, of Python's literals."""
         members = ([(x.shape, x.dtype.char, x.kind) for x in group] for group in (self.arguments, self.results))
-        return json.dumps([*members, self.workspace])
+        return repr([*members, self.workspace])
 
     @classmethod
-    def from_json(cls, text: str) -> Signature:
+    def from_text(cls, text: str) -> Signature:
         """The signature that a text says."""
-        *groups, workspace = json.loads(text)
+        *groups, workspace = ast.literal_eval(text)
         arguments, results = (tuple(_member(*x) for x in group) for group in groups)
         return cls(arguments, results, workspace)
 
 
-def _member(shape: list[int], code: str, kind: Any) -> Argument:
-    return Argument(tuple(shape), np.dtype(code), kind)
+def _member(shape: tuple[int, ...], code: str, kind: Any) -> Argument:
+    return Argument(shape, np.dtype(code), kind)

@@ -185,7 +185,7 @@ def for_good(source: str, *, quick: bool = False) -> native.Library:
     stored = cache.read(name)
     code = native.compile_module(source, quick=quick) if stored is None else stored.code
     if stored is None:
-        cache.write(name, {"steps": 0}, code)
+        cache.write(name, cache.Program(0, code))
     library = native.load(code)
     for kept in (library, runtime.pool, runtime.pool_room, runtime.pool_limit, runtime.pool_next):
         keep(kept)

@@ -6,16 +6,14 @@ A pair (a, b) is the unevaluated sum a + b with |b| at most half a unit in the l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from funcgrad.kernels.assembly import F32, F64, I32, I64, U32, U64, Element, Value, fma
 
 Pair = tuple[Value, Value]
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """How numbers of a floating type are made.
 
     Attributes:
