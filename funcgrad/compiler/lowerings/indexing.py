@@ -167,4 +167,7 @@ def update(lowering: Lowering, y: Tensor, selected: Selected, x: Tensor, combine
     place = identity(x.shape)
     flat = flat_index(selected.source(place), y.strides, y.offset)
     statement = Statement(y.buffer, flat, x.at(place), combine)
-    lowering.fusion.append(Nest(x.shape, [statement], sequential=selected.array_axes))
+    if selected.array_axes or type(flat) is not Affine:
+        lowering.fusion.append(Nest(x.shape, [statement], sequential=selected.array_axes))
+    else:  # each element once
+        lowering.fusion.add(x.shape, statement)
