@@ -95,7 +95,7 @@ def defprimitive(
             result_dtype=functools.partial(_dtype_by_running, implementation),
             parameters=True,
         )
-        return _function(primitive)
+        return _function(primitive, implementation, partials, abstract)
     rows = batch or (lambda size, xs, dims, params: _row_by_row(primitive, size, xs, dims, params))
     if transpose is not None:
         primitive = linear(name, implementation=run, abstract=shapes, transpose=transpose, batch=rows)
@@ -105,10 +105,11 @@ def defprimitive(
         primitive = nonlinear(name, implementation=run, abstract=shapes, tangents=tangents, batch=rows)
     else:
         primitive = nondifferentiable(name, implementation=run, abstract=shapes, batch=rows)
-    return _function(primitive)
+    return _function(primitive, implementation, transpose, transposes, tangents, abstract, batch)
 
 
-def _function(primitive: Primitive) -> Callable[..., Any]:
+def _function(primitive: Primitive, *rules: Any) -> Callable[..., Any]:
+    """The function that applies a primitive; it shows its rules, so that `jit` finds the arrays that these use."""
     primitive.foreign = True
 
     def function(*xs: Any, **params: Any) -> Any:
@@ -116,7 +117,7 @@ def _function(primitive: Primitive) -> Callable[..., Any]:
         return bind(primitive, *leaves, **params)
 
     function.__name__ = function.__qualname__ = primitive.name
-    function.primitive = primitive  # type: ignore[attr-defined]
+    vars(function).update(primitive=primitive, rules=rules)
     return function
 
 

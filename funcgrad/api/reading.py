@@ -35,6 +35,9 @@ _OF_TYPES = {"shape", "ndim", "dtype", "size", "itemsize", "nbytes"}
 _OF_STRUCTURE = {len, isinstance, issubclass, hasattr, callable, id, type, print}
 _OF_PARTS = {zip, enumerate, reversed, list, tuple, dict, iter, next, getattr, abs, sum, divmod, pow, vars, super}
 _READING = {"item", "tolist", "tobytes", "tofile", "dumps", "nonzero"}
+# What writes to the array that it is a method of, or to its first argument.
+_WRITING = {"sort", "fill", "put", "partition", "resize", "setfield", "byteswap"}
+_WRITING_FIRST = {"copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis", "at", "shuffle"}
 
 
 class _ReadError(Exception):
@@ -64,6 +67,12 @@ class _Value(NamedTuple):
 
 
 _PLAIN, _TRACED = _Value(), _Value("traced")
+
+
+class _Derived(NamedTuple):
+    """What a transformation gives of a function."""
+
+    function: _Value
 
 
 class _Local(NamedTuple):
@@ -103,6 +112,11 @@ def _joined(values: Iterable[_Value]) -> _Value:
     return _TRACED if values and all(x.kind == "traced" for x in values) else _PLAIN
 
 
+def _made_by_others(value: _Value) -> _Value:
+    """What a transformation gives: a derivative may be made of arrays around alone, also where values are traced."""
+    return _Value("around", floating=True) if value.kind == "traced" else value
+
+
 def _unread(value: _Value) -> _Value:
     """A value that Python looks at."""
     if value.kind == "around":
@@ -140,8 +154,10 @@ class _Follower:
     def call(self, f: _Value, args: Sequence[_Value], named: Mapping[str, _Value] = MappingProxyType({})) -> _Value:
         """The value of a call with arguments by position and by name."""
         target = f.known
-        while isinstance(target, Transformed):
-            target = target.function
+        if isinstance(target, (Transformed, _Derived)):
+            inner = target.function if isinstance(target, _Derived) else self.of(target.function)
+            result = self.call(inner, args, named)
+            return _made_by_others(result)
         if isinstance(target, types.MethodType):
             return self.call(_Value("plain", target.__func__), [self.of(target.__self__), *args], named)
         if isinstance(target, functools.partial):
@@ -160,13 +176,14 @@ class _Follower:
         args = [*args, *named.values()]
         if any(target is x for x in (*_OF_STRUCTURE, *_OF_PARTS)):
             return self._call_of_others(f, args)
-        functions = [x for x in args if isinstance(x.known, (*_FUNCTIONS, _Local))]
+        functions = [x for x in args if isinstance(x.known, (*_FUNCTIONS, _Local, _Derived))]
         rest = [x for x in args if x not in functions]
         for inner in functions:
             self.call(inner, [_joined(rest)] * 8)
         if functions and rest == [x for x in rest if x.kind == "plain"]:
-            return functions[0]  # transformed
-        return self._call_of_others(f, rest)
+            return _Value("plain", _Derived(functions[0]))
+        result = self._call_of_others(f, rest)
+        return _made_by_others(result) if functions else result
 
     def _call_of_others(self, f: _Value, args: Sequence[_Value]) -> _Value:
         """A call of code that is not followed."""
@@ -175,6 +192,8 @@ class _Follower:
         if any(f.known is x for x in _OF_PARTS):
             held = any(isinstance(x.known, (types.ModuleType, types.FunctionType, type)) for x in args)
             return _Value("around") if held else _joined(args)
+        if getattr(f.known, "__name__", "") in _WRITING_FIRST:
+            _unread(args[0] if args else _PLAIN)
         result = _combined([f, *args])
         around = [x for x in args if x.kind == "around"]
         if isinstance(f.known, np.ufunc) or not around:
@@ -272,7 +291,9 @@ class _Scope:
             if node.value is not None:
                 self._assign(node.target, node.value, self.value(node.value))
         elif isinstance(node, ast.AugAssign):
-            self._store(node.target, _combined([self.value(node.target), self.value(node.value)]))
+            old, value = self.value(node.target), self.value(node.value)
+            self._write(old, value)
+            self._store(node.target, _combined([old, value]))
         elif isinstance(node, (ast.For, ast.AsyncFor)):
             self._iterate(node.target, node.iter)
         elif isinstance(node, (ast.If, ast.While, ast.Assert)):
@@ -295,7 +316,15 @@ class _Scope:
             for part, origin in zip(target.elts, source.elts, strict=True):
                 self._assign(part, origin, self.value(origin))
         else:
+            if isinstance(target, ast.Subscript):
+                self._write(self.value(target.value), value)
             self._store(target, value)
+
+    @staticmethod
+    def _write(into: _Value, value: _Value) -> None:
+        """Note that elements are copied into an array around the function: when compiled code runs they are not."""
+        if into.kind == "around":
+            _unread(value)
 
     def _store(self, target: ast.expr, value: _Value) -> None:
         if isinstance(target, ast.Name):
@@ -393,12 +422,12 @@ class _Scope:
         if node.attr in _OF_TYPES:
             return _PLAIN
         if isinstance(base.known, (np.ndarray, np.generic)):
-            if node.attr in _READING:
+            if node.attr in _READING or node.attr in _WRITING:
                 raise _ReadError
             return _Value("around", base.known.T if node.attr == "T" else _UNKNOWN, base.floating)
         if base.known is not _UNKNOWN and not isinstance(base.known, _Local):
             return self._attribute_of(base, node.attr)
-        if base.kind == "around" and node.attr in _READING:
+        if base.kind == "around" and (node.attr in _READING or node.attr in _WRITING):
             raise _ReadError
         return base._replace(known=_UNKNOWN)
 
@@ -447,6 +476,7 @@ class _Scope:
     def _call(self, node: ast.Call) -> _Value:
         args = [self.value(x) for x in node.args]
         named = {x.arg or "*": self.value(x.value) for x in node.keywords}
+        _unread(named.get("out", _PLAIN))
         if any(isinstance(x, ast.Starred) for x in node.args):
             named["*"] = _PLAIN
         return self._follower.call(self.value(node.func), args, named)

@@ -177,6 +177,8 @@ def _walk(roots: Iterable[Any]) -> Iterator[Part]:
             seen.add(id(x))
             if type(x) is types.FunctionType:
                 if not is_users(x, home):
+                    # One of ours that applies a user's rules shows them.
+                    pending.extend(map(Part, vars(x).get("rules", ())))
                     continue
                 names.update(dict.fromkeys(_names(x.__code__)))
             elif isinstance(x, types.ModuleType):

@@ -8,7 +8,7 @@ to (`G.setflags(write=False)`, of the array and of what it is a view of) need no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from funcgrad.api.reading import reads_elements
 from funcgrad.api.signatures import Call
 from funcgrad.api.surroundings import Part, Surroundings
 from funcgrad.core.capturing import SMALL, same_elements
-from funcgrad.core.jaxpr import Jaxpr, Literal
+from funcgrad.core.jaxpr import Jaxpr, Literal, subjaxprs
 from funcgrad.core.seeding import Made
 
 
@@ -67,10 +67,8 @@ def arrays_read(
     writeable = [x for x in around.values() if _is_writeable(x)]
     if not writeable:
         return []
-    atoms = [*[x for eqn in jaxpr.equations for x in eqn.inputs], *jaxpr.outputs]
-    numbers = [x.value for x in atoms if isinstance(x, Literal)]
     found: dict[int, np.ndarray[Any, Any]] = {}
-    for x in (*constants, *numbers):
+    for x in (*constants, *_values_in(jaxpr)):
         origin = made.get(id(x))
         if origin is None and (not isinstance(x, (np.ndarray, np.generic)) or _within(around, x) is not None):
             continue  # a Python number, a traced value, or an array that is passed by reference
@@ -80,6 +78,17 @@ def arrays_read(
                 return writeable
             found[id(array)] = array
     return writeable if reads_elements(call) else [x for x in writeable if id(x) in found]
+
+
+def _values_in(jaxpr: Jaxpr) -> Iterator[Any]:
+    """The numbers in a jaxpr, and numbers and constants in those that its equations carry."""
+    for x in [*[x for eqn in jaxpr.equations for x in eqn.inputs], *jaxpr.outputs]:
+        if isinstance(x, Literal):
+            yield x.value
+    yield from [value for _, value in jaxpr.constants]
+    for eqn in jaxpr.equations:
+        for _, inner in subjaxprs(eqn):
+            yield from _values_in(inner)
 
 
 def _within(around: Mapping[int, np.ndarray[Any, Any]], x: Any) -> np.ndarray[Any, Any] | None:
@@ -97,7 +106,17 @@ def owners(x: Any) -> list[Any]:
 
 
 def _is_writeable(x: np.ndarray[Any, Any]) -> bool:
-    return any(not isinstance(owner, bytes) and getattr(owner, "flags", x.flags).writeable for owner in (x, *owners(x)))
+    return any(map(_is_open, (x, *owners(x))))
+
+
+def _is_open(owner: Any) -> bool:
+    """Whether memory may be written to by what shows it."""
+    if isinstance(owner, np.ndarray):
+        return owner.flags.writeable
+    try:
+        return not memoryview(owner).readonly
+    except TypeError:
+        return True  # nobody knows
 
 
 def _is(x: Any, y: Any) -> bool:

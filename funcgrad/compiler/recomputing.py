@@ -3,7 +3,7 @@
 A scan stacks residuals, a row for each step, and a scan behind it reads them. Beyond the cache a row takes longer to be
 written and read than what a few sums and products take. So where residuals come cheaply of fewer values (of the carry
 that a step begins with, of rows of operands, of what was expensive), these are stacked, and the other scan does the
-rest again. It computes the same bits.
+rest again. The numbers are the same, bit for bit, but where a product is only summed: nowhere is it rounded before.
 """
 
 from __future__ import annotations
@@ -96,18 +96,20 @@ def _exchanged(maker: Equation, user: Equation, alone: Set[Var]) -> tuple[Equati
     spared = {maker.outputs[k]: x for group in groups for k, x in group.stacked}
     leaves = sources.in_order(set().union(*[group.leaves for group in groups]))
     kept = [k for k, v in enumerate(maker.outputs) if v not in spared]
+    stacks = {body.outputs[k]: maker.outputs[k] for k in kept if k >= maker.params["num_carry"]}
+    new = [leaf for leaf in leaves if leaf not in stacks]
     length = maker.params["length"]
-    stacks = [Var(ShapedArray((length, *leaf.aval.shape), leaf.aval.dtype)) for leaf in leaves]
-    jaxpr = Jaxpr(body.inputs, [], body.equations, [*[body.outputs[k] for k in kept], *leaves])
-    outputs = [*[maker.outputs[k] for k in kept], *stacks]
+    stacks |= {leaf: Var(ShapedArray((length, *leaf.aval.shape), leaf.aval.dtype)) for leaf in new}
+    jaxpr = Jaxpr(body.inputs, [], body.equations, [*[body.outputs[k] for k in kept], *new])
+    outputs = [*[maker.outputs[k] for k in kept], *[stacks[leaf] for leaf in new]]
     keeper = Equation(scan_p, maker.inputs, outputs, {**maker.params, "jaxpr": jaxpr}, maker.place)
-    return keeper, _again(maker, user, sources, spared, dict(zip(leaves, stacks, strict=True)))
+    return keeper, _again(maker, user, sources, spared, {leaf: stacks[leaf] for leaf in leaves})
 
 
 def _again(
     maker: Equation, user: Equation, sources: _Sources, spared: dict[Var, Var], leaves: dict[Var, Var]
 ) -> Equation:
-    """A loop that computes again what it read from the stacks of another one.
+    """A loop that computes again what it read from the stacks of another one, which is before it in the same jaxpr.
 
     Args:
         spared: The stacks that it read, and what they were in the other one's body.

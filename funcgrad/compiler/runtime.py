@@ -13,6 +13,7 @@ import importlib.util
 import itertools
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -185,9 +186,17 @@ def _slot(kind: type, slot: int) -> int:
 # BLAS and LAPACK, from SciPy
 
 
-@functools.cache
+_importing = threading.Lock()
+
+
 def _capsules() -> dict[str, Any]:
     """The functions that SciPy offers to Cython, by their names; none without SciPy."""
+    with _importing:  # its modules cannot be made twice
+        return _imported_capsules()
+
+
+@functools.cache
+def _imported_capsules() -> dict[str, Any]:
     try:
         blas, lapack = (_linear_algebra_module(name) for name in ("cython_blas", "cython_lapack"))
     except ImportError:

@@ -65,6 +65,14 @@ def note(made: dict[int, Made], values: Iterable[Any], *origins: Any) -> None:
     made.update([(id(x), Made(x, tuple(sources))) for x in values])
 
 
+def forget(made: dict[int, Made], values: Iterable[Any]) -> None:
+    """Know nothing any more of arrays that a user's code gets, which may write to them."""
+    for x in values:
+        while isinstance(x, np.ndarray):
+            made.pop(id(x), None)
+            x = x.base
+
+
 def noted_copy(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A copy, of which it is known what it is a copy of."""
     copy = x.copy()

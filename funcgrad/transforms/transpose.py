@@ -15,7 +15,7 @@ import numpy as np
 from funcgrad.core.avals import ShapedArray, get_aval
 from funcgrad.core.errors import LinearityError, message
 from funcgrad.core.primitive import Primitive
-from funcgrad.core.seeding import Made, followed, note
+from funcgrad.core.seeding import Made, followed, forget, note
 from funcgrad.core.source import begin_replay, definition, end_replay, read_source, replay
 from funcgrad.core.tracing import RecordedEquation, Recording, Tracer, outermost
 from funcgrad.primitives.identity import stop_gradient_p
@@ -79,6 +79,8 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
             if made is not None and id(ct) in made and _is_followed(primitive):
                 x_cts = _followed(made, rule, ct, y, xs, ids, params)
             else:
+                if made is not None:
+                    forget(made, ct if primitive.multiple_results else (ct,))
                 x_cts = rule(ct, y, xs, ids, params)
             i = 0
             for x_ct in x_cts:
@@ -95,6 +97,8 @@ def sweep(recording: Recording, equations: list[RecordedEquation], cts: list[Any
     for i, ct in enumerate(cts):
         if ct.__class__ is Masked:
             cts[i] = ct.selected()
+    if made is not None:
+        forget(made, cts)
     return cts
 
 

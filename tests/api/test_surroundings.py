@@ -153,8 +153,132 @@ of_array([2.0], 0, 3.0)(lambda c: fg.grad(lambda x: np.sum(own(c)(x))))
 of_array([2.0], 0, 3.0)(lambda c: fg.grad(lambda x: np.sum(with_rule(c)(x))))
 
 
+# Numbers that NumPy makes of an array around, within loops, branches and other functions that are recorded apart
+SEVERAL: dict[str, Callable[[Any], Any]] = {
+    "checkpoint": lambda c: fg.checkpoint(lambda x: x * np.mean(c)),
+    "cond": lambda c: lambda x: fg.cond(x[0] > -1.0, lambda x: x * np.mean(c), lambda x: x, x),
+    "scan": lambda c: lambda x: fg.scan(lambda total, v: (total + v * np.mean(c), v * c[0]), 0.0, x)[1],
+    "map": lambda c: lambda x: fg.lax.map(lambda v: v * np.mean(c), x),
+    "while": lambda c: lambda x: fg.while_loop(lambda x: x[1] < 9.0, lambda x: x + np.mean(c), x),
+    "jit": lambda c: fg.jit(lambda x: x * np.mean(c)),
+    "inner": lambda c: fg.checkpoint(lambda x: fg.grad(lambda y: np.sum(c) * y)(x[0]) * x),
+    "elementwise": lambda c: fg.custom_elementwise(lambda x: x * np.mean(c), lambda y, x: np.mean(c)),
+}
+
+
+def gradient_of_sum(f: Any) -> Any:
+    return fg.grad(lambda x: np.sum(f(x)))
+
+
+def gradient_of_squares(f: Any) -> Any:
+    return fg.grad(lambda x: np.mean(f(x) ** 2))
+
+
+for recorded_apart in SEVERAL.values():
+    of_array(np.ones(6), 2, 3.0)(recorded_apart)
+    of_array(np.ones(6), 2, 3.0)(lambda c, within=recorded_apart: gradient_of_sum(within(c)))
+    of_array(np.ones(6), 2, 3.0)(lambda c, within=recorded_apart: gradient_of_squares(within(c)))
+
+
+# Derivatives that a function gets and writes to, or looks at
+@of_array(np.ones(6), 2, 3.0)
+def gradient_is_added_to(c: Any) -> Any:
+    def f(x: Any) -> Any:
+        g = fg.grad(lambda y: np.sum(y))(x)
+        g += c
+        return g * x
+
+    return f
+
+
+@of_array(np.ones(6), 2, 3.0)
+def part_of_a_gradient_is_assigned(c: Any) -> Any:
+    def f(x: Any) -> Any:
+        g = fg.grad(lambda y: np.sum(y["a"]))({"a": x})["a"]
+        g[1:4] = c[1:4]
+        np.multiply(g, c, out=g)
+        return g * x
+
+    return f
+
+
+@of_array(np.ones(6), 2, 3.0)
+def rule_writes_to_a_cotangent(c: Any) -> Any:
+    @fg.custom_vjp
+    def double(x: Any) -> Any:
+        return 2.0 * x
+
+    def back(residuals: Any, ct: Any) -> Any:
+        ct = ct + 0.0
+        ct *= c
+        return (ct,)
+
+    double.defvjp(lambda x: (double(x), None), back)
+    return fg.grad(lambda x: np.sum(double(x)))
+
+
+@of_array(np.full(6, 2.0), 2, 4.0)
+def jacobian_is_looked_at(c: Any) -> Any:
+    def f(x: Any) -> Any:
+        g = fg.jacobian(lambda y: y * c)(x)
+        return x * 2 if g.max() > 3 else x
+
+    return f
+
+
+@of_array(np.full(6, 2.0), 2, 4.0)
+def pullback_is_looked_at(c: Any) -> Any:
+    def f(x: Any) -> Any:
+        (g,) = fg.vjp(lambda y: y * c, x)[1](np.ones(6))
+        return x * 2 if np.any(g > 3) else x
+
+    return f
+
+
+# Arrays around that a function fills from others
+@of_array(np.ones(6), 2, 3.0)
+def buffer_is_filled(c: Any) -> Any:
+    buffer = np.zeros(6)
+
+    def f(x: Any) -> Any:
+        buffer[:] = c
+        return np.sum(buffer * x)
+
+    return fg.grad(f)
+
+
+@of_array(np.ones(6), 2, 3.0)
+def buffer_is_written_to(c: Any) -> Any:
+    buffer = np.zeros(6)
+
+    def f(x: Any) -> Any:
+        np.copyto(buffer, c)
+        return fg.grad(lambda x: np.sum(buffer * x))(x)
+
+    return f
+
+
+@of_array(np.ones(6), 2, 3.0)
+def buffer_takes_a_result(c: Any) -> Any:
+    buffer = np.zeros(6)
+    return lambda x: np.multiply(c, 2.0, out=buffer) * x if x.ndim else x
+
+
 def own(c: Any) -> Any:
     return fg.defprimitive("own", lambda x: 2.0 * x, partials=lambda y, x: c.sum())
+
+
+@of_array(np.ones(6), 2, 3.0)
+def operation_is_declared_outside(c: Any) -> Any:
+    f = fg.defprimitive("own", lambda x: 2.0 * x, partials=lambda y, x: c)
+    return fg.grad(lambda x: np.sum(f(x)))
+
+
+@of_array(np.ones(6), 2, 3.0)
+def rule_is_given_outside(c: Any) -> Any:
+    f = fg.custom_elementwise(lambda x: 2.0 * x, lambda y, x: c)
+    g = fg.custom_linear(lambda x: x[::-1], lambda ct: ct[::-1] * c)
+    return fg.grad(lambda x: np.sum(f(x) + g(x)))
 
 
 def with_rule(c: Any) -> Any:
@@ -563,6 +687,16 @@ def test_arrays_that_nobody_can_write_to_are_not_compared() -> None:
     jitted = fg.jit(lambda x: x * float(c[0]))
     jitted(X)
     assert jitted.explain().programs[0].watch._elements == []
+
+
+def test_read_only_arrays_over_memory_that_others_write_to_are_compared() -> None:
+    memory = bytearray(np.full(2, 2.0).tobytes())
+    c = np.frombuffer(memory)
+    c.setflags(write=False)
+    jitted = fg.jit(lambda x: x * float(c[0]))
+    for factor in (2.0, 2.0, 3.0):
+        memory[:8] = np.float64(factor).tobytes()
+        np.testing.assert_array_equal(jitted(X), X * factor)
 
 
 # What is something else each time

@@ -115,6 +115,35 @@ def test_derivatives_are_the_same_bits(body: Body, of: str, monkeypatch: pytest.
         np.testing.assert_array_equal(before, after)
 
 
+def test_products_that_are_only_summed_are_never_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(y: Any, xs: Any) -> Any:
+        _, outer = lax.scan(lambda y, x: (y * 0.2 + x, np.outer(y, x)), y, xs)
+        return lax.scan(lambda z, t: (z * 0.3, np.sum(t, 0)), y, outer, reverse=True)[1]
+
+    _, y, xs = inputs(40, 5)
+    monkeypatch.setenv("FUNCGRAD_CACHE", "0")
+    monkeypatch.setattr(recomputing, "_LARGE", 0)
+    compiled = fg.jit(f, compile="now")
+    compiled(y, xs)
+    np.testing.assert_allclose(compiled(y, xs), f(y, xs), rtol=1e-13)
+
+
+def test_stack_that_two_loops_read_is_stacked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(y: Any, xs: Any) -> Any:
+        _, (a, b) = lax.scan(lambda y, x: (np.sin(y) + x, (y + 1.0, y * y)), y, xs)
+        first = lax.scan(lambda z, t: (z + t, None), y, a)[0]
+        return lax.scan(lambda z, t: (z * t, None), first, b)[0]
+
+    _, y, xs = inputs(6, 5)
+    monkeypatch.setenv("FUNCGRAD_CACHE", "0")
+    monkeypatch.setattr(recomputing, "_LARGE", 0)
+    monkeypatch.setattr(recomputing._Sources, "_pays", lambda self, results, leaves, between: bool(between))
+    assert kept(recomputed(closed(fg.make_jaxpr(f)(y, xs)).jaxpr))[0] == 5 * 6 * 8
+    compiled = fg.jit(f, compile="now")
+    compiled(y, xs)
+    np.testing.assert_allclose(compiled(y, xs), f(y, xs), rtol=1e-14)
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**6))
 def test_random_loops_equal_eager_ones(seed: int) -> None:

@@ -135,7 +135,7 @@ def test_linear_algebra_without_scipy_is_unavailable(monkeypatch: Any) -> None:
 def test_capsules_without_scipy_are_none(monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "scipy.linalg.cython_blas", None)
     monkeypatch.setitem(sys.modules, "scipy", None)
-    assert runtime._capsules.__wrapped__() == {}
+    assert runtime._imported_capsules.__wrapped__() == {}
 
 
 def test_unknown_names_are_unavailable() -> None:
