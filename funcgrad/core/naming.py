@@ -5,7 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol
+
+
+class Asking(Protocol):
+    """Who asks for a recording, for messages."""
+
+    transformation: str
+
+    def input_name(self, number: int) -> str:
+        """What the user calls an input, where the recording itself does not know."""
 
 
 def name_of(f: Any) -> str:

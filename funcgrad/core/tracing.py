@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from funcgrad.core.errors import (
     TracedIndexError,
     unheeded,
 )
-from funcgrad.core.naming import name_of, parameter_name
+from funcgrad.core.naming import Asking, name_of, parameter_name
 from funcgrad.core.seeding import noted_copy
 from funcgrad.core.source import (
     Place,
@@ -51,15 +51,6 @@ _getframe = sys._getframe
 # (primitive, params, xs, ids, y, first_id, place): operands' values and variable numbers (None: a constant),
 # the result (a tuple for a primitive with several) and the number of its first variable.
 RecordedEquation = tuple[Any, dict[str, Any], Sequence[Any], Sequence[int | None], Any, int, Place | None]
-
-
-class Asking(Protocol):
-    """Who asks for a recording, for messages."""
-
-    transformation: str
-
-    def input_name(self, number: int) -> str:
-        """What the user calls an input, where the recording itself does not know."""
 
 
 class Recording:

@@ -7,9 +7,10 @@ from typing import Any
 
 from funcgrad.core.avals import ShapedArray
 from funcgrad.core.jaxpr import Equation, Jaxpr, Literal, Var, recording_to_jaxpr
+from funcgrad.core.naming import Asking
 from funcgrad.core.primitive import bind
 from funcgrad.core.source import begin_replay, end_replay, note_place, replay
-from funcgrad.core.tracing import Asking, Recording
+from funcgrad.core.tracing import Recording
 
 
 def evaluate(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
