@@ -71,6 +71,7 @@ def wishes(*primitives: Primitive) -> Callable[[Wish], Wish]:
 _imported: set[Primitive] = set()  # those whose rules are there, if they have any
 _rooms_of: dict[Primitive, set[str]] = {}
 _searched: set[str] = set()
+_DECLARING = {"funcgrad.primitives", "funcgrad.control"}
 
 
 def _import_rules(primitives: Iterable[Primitive]) -> None:
@@ -83,9 +84,6 @@ def _import_rules(primitives: Iterable[Primitive]) -> None:
         for room in set().union(*[_rooms_of.get(primitive, ()) for primitive in missing]):
             importlib.import_module(f"{lowerings.__name__}.{room}")
         _imported.update(missing)
-
-
-_DECLARING = {"funcgrad.primitives", "funcgrad.control"}
 
 
 def _search(name: str, module: ModuleType) -> None:

@@ -112,6 +112,38 @@ def test_key_depends_on_all_that_code_depends_on(monkeypatch: Any) -> None:
     assert cache.key("text") == keys[0]
 
 
+def test_sources_are_told_by_what_was_installed_and_what_has_changed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sources(place: Path) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(cache, "__file__", str(place / "funcgrad" / "compiler" / "cache.py"))
+            return cache._sources()
+
+    def package(place: Path, record: str) -> Path:
+        for room in ("compiler", "control", "core", "kernels/math", "primitives"):
+            (place / "funcgrad" / room).mkdir(parents=True)
+            (place / "funcgrad" / room / "x.py").write_text("x = 1")
+        if record:
+            (place / "funcgrad-0.1.0.dist-info").mkdir()
+            (place / "funcgrad-0.1.0.dist-info" / "RECORD").write_text(record)
+        return place
+
+    one, two, newer = (package(tmp_path / name, name[:3]) for name in ("one", "one again", "newer"))
+    checkout, other = (package(tmp_path / name, "") for name in ("checkout", "other"))
+    assert sources(one) == sources(two) == "one"
+    assert len({sources(place) for place in (one, newer, checkout, other)}) == 4
+    before = [sources(one), sources(checkout)]
+    for place in (one, checkout):
+        file = place / "funcgrad" / "kernels" / "math" / "x.py"
+        file.write_text("x = 2")
+        os.utime(file, (time.time() + 10,) * 2)
+    assert sources(two) == "one"
+    assert all(a != b for a, b in zip(before, [sources(one), sources(checkout)], strict=True))
+    nowhere = tmp_path / "archive.zip"
+    assert sources(nowhere) != sources(nowhere)
+
+
 def test_key_is_the_same_in_another_process() -> None:
     script = "from funcgrad.compiler import cache; print(cache.key('text'))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
