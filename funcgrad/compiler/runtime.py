@@ -186,7 +186,11 @@ def _slot(kind: type, slot: int) -> int:
 # BLAS and LAPACK, from SciPy
 
 
-_importing = threading.Lock()
+_importing = threading.RLock()
+if hasattr(os, "register_at_fork"):  # not while a thread holds it, which the child has not
+    os.register_at_fork(
+        before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release
+    )
 
 
 def _capsules() -> dict[str, Any]:
