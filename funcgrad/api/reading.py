@@ -156,8 +156,7 @@ class _Follower:
         target = f.known
         if isinstance(target, (Transformed, _Derived)):
             inner = target.function if isinstance(target, _Derived) else self.of(target.function)
-            result = self.call(inner, args, named)
-            return _made_by_others(result)
+            return _made_by_others(self.call(inner, args, named))
         if isinstance(target, types.MethodType):
             return self.call(_Value("plain", target.__func__), [self.of(target.__self__), *args], named)
         if isinstance(target, functools.partial):

@@ -107,11 +107,11 @@ def _surroundings() -> str:
 
 
 def _scipy() -> str:
-    """A digest of the file that tells SciPy's version and revision; empty without SciPy."""
+    """The file that tells SciPy's version and revision; empty without SciPy."""
     with contextlib.suppress(OSError, ValueError):  # ValueError: something else stands for it among the modules
         spec = importlib.util.find_spec("scipy")
         folders = () if spec is None else spec.submodule_search_locations or ()
-        return "".join(_digest_of([os.path.join(folder, "version.py")]) for folder in folders)
+        return "".join(Path(folder, "version.py").read_text(encoding="utf-8") for folder in folders)
     return ""
 
 
@@ -152,15 +152,6 @@ def _below(folders: Iterable[str]) -> Iterator[os.DirEntry[str]]:
                     yield from _below([entry.path])
                 else:
                     yield entry
-
-
-def _digest_of(paths: Iterable[str]) -> str:
-    """A digest of files' names and contents."""
-    digest = blake2b(digest_size=_DIGEST_SIZE)
-    for path in paths:
-        with open(path, "rb", buffering=0) as file:
-            digest.update(os.path.basename(path).encode() + b"\n" + file.read())
-    return digest.hexdigest()
 
 
 # Reading and writing

@@ -66,9 +66,9 @@ def recomputed(jaxpr: Jaxpr) -> Jaxpr:
             readers.setdefault(x, set()).add(number)
     for number, maker in enumerate(equations):
         if maker.primitive is scan_p:
-            alone = [v for v in maker.outputs[maker.params["num_carry"] :] if len(readers.get(v, ())) == 1]
+            alone = {v for v in maker.outputs[maker.params["num_carry"] :] if len(readers.get(v, ())) == 1}
             for place in sorted(set().union(*[readers[v] for v in alone]) - {-1}):
-                both = _exchanged(equations[number], equations[place], set(alone))
+                both = _exchanged(equations[number], equations[place], alone)
                 if both is not None:
                     equations[number], equations[place] = both
     return Jaxpr(jaxpr.inputs, jaxpr.constants, equations, jaxpr.outputs)
@@ -85,7 +85,7 @@ def _exchanged(maker: Equation, user: Equation, alone: Set[Var]) -> tuple[Equati
     last = user.params["num_consts"] + user.params["num_carry"]
     rows = alone & set(user.inputs[last:]) - set(user.inputs[:last])
     stacked = [k for k, v in enumerate(maker.outputs) if v in rows]
-    if sum(_nbytes(maker.outputs[k].aval) for k in stacked) < _LARGE:
+    if sum(maker.outputs[k].aval.nbytes for k in stacked) < _LARGE:
         return None
     body = simplified(maker.params["jaxpr"])
     sources = _Sources(body, maker.params["num_consts"], maker.params["num_carry"])
@@ -216,9 +216,9 @@ class _Sources:
         return [_Group(results, leaves, self._pays(results, leaves, between)) for results, leaves, between in parts]
 
     def _pays(self, results: Sequence[tuple[int, Var]], leaves: set[Var], between: set[Var]) -> bool:
-        before = sum(_nbytes(v.aval) for v in {v for _, v in results})
-        after = sum(_nbytes(v.aval) for v in leaves)
-        operations = sum(_nbytes(v.aval) for v in between if self._makers[v].primitive not in _MOVES)
+        before = sum(v.aval.nbytes for v in {v for _, v in results})
+        after = sum(v.aval.nbytes for v in leaves)
+        operations = sum(v.aval.nbytes for v in between if self._makers[v].primitive not in _MOVES)
         return after <= _PART * before and operations <= _OPERATIONS * (before - after)
 
     def in_order(self, variables: Set[Var]) -> list[Var]:
@@ -232,7 +232,3 @@ class _Sources:
         between = set().union(*[self._come_of(x)[1] for x in xs])
         equations = [eqn for eqn in self.body.equations if eqn.outputs[0] in between]
         return equations, {*xs, *[x for eqn in equations for x in eqn.inputs]}
-
-
-def _nbytes(aval: ShapedArray) -> int:
-    return aval.size * aval.dtype.itemsize

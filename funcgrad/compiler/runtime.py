@@ -131,7 +131,7 @@ def address(name: str) -> int:
     Raises:
         UnavailableError: it is not to be had here.
     """
-    make = DEFERRED.get(name.partition(".")[0])
+    make = _maker(name)
     known = make(name) if make else symbols().get(name) or linear_algebra(name.removesuffix("_"))
     if known is None:
         raise UnavailableError(name)
@@ -140,7 +140,12 @@ def address(name: str) -> int:
 
 def is_available(name: str) -> bool:
     """Whether code that calls a function can be loaded; imports SciPy for BLAS and LAPACK."""
-    return name in symbols() or name in TEXT or name in DEFERRED or linear_algebra(name.removesuffix("_")) is not None
+    there = name in symbols() or name in TEXT or _maker(name) is not None
+    return there or linear_algebra(name.removesuffix("_")) is not None
+
+
+def _maker(name: str) -> Callable[[str], int] | None:
+    return DEFERRED.get(name.partition(".")[0])
 
 
 def _place(function: Any) -> int:

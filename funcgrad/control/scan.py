@@ -89,7 +89,7 @@ _MOST_STACKED = 2**20
 
 
 def _stacked_bytes(split: Split, count: int) -> int:
-    return sum(aval.size * aval.dtype.itemsize for aval in split.known.jaxpr.out_avals[count:])
+    return sum(aval.nbytes for aval in split.known.jaxpr.out_avals[count:])
 
 
 def _scan_forward(lowered: Lowered, params: Params) -> Any:

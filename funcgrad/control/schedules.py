@@ -43,7 +43,7 @@ def step_bytes(jaxpr: Jaxpr, num_consts: int, num_carry: int) -> tuple[int, int]
 
 
 def _bytes(avals: Sequence[ShapedArray]) -> int:
-    return sum(aval.size * aval.dtype.itemsize for aval in avals)
+    return sum(aval.nbytes for aval in avals)
 
 
 def checkpointed_scan(

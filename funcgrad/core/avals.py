@@ -40,6 +40,11 @@ class ShapedArray:
             size *= n
         return size
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all elements."""
+        return self.size * self.dtype.itemsize
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, ShapedArray)

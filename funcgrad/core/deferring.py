@@ -100,7 +100,7 @@ def result_types(primitive: Any, xs: Sequence[Any], params: dict[str, Any]) -> A
 def nbytes(avals: ShapedArray | Sequence[ShapedArray]) -> int:
     """What values of a type, or of several, take of memory."""
     if isinstance(avals, ShapedArray):
-        return avals.size * avals.dtype.itemsize
+        return avals.nbytes
     return sum(map(nbytes, avals))
 
 

@@ -140,7 +140,7 @@ def body_effort(params: dict[str, Any]) -> float:
 def _effort(eqn: Equation) -> float:
     if eqn.primitive.effort is not None:
         return eqn.primitive.effort(eqn.params)
-    return _CALL + sum([v.aval.size * v.aval.dtype.itemsize for v in eqn.outputs])
+    return _CALL + sum([v.aval.nbytes for v in eqn.outputs])
 
 
 def _last_uses(jaxpr: Jaxpr) -> list[list[Var]]:

@@ -53,18 +53,14 @@ class Limits(NamedTuple):
 
 def bytes_per_row(jaxpr: Jaxpr) -> int:
     """The memory that one row's evaluation needs at most at any time, its inputs included."""
-    live = peak = sum(map(_bytes, jaxpr.inputs))
+    live = peak = sum(v.aval.nbytes for v in jaxpr.inputs)
     made: set[Var] = set()
     for eqn, dead in zip(jaxpr.equations, jaxpr.last_uses, strict=True):
-        live += sum(map(_bytes, eqn.outputs))
+        live += sum(v.aval.nbytes for v in eqn.outputs)
         made.update(eqn.outputs)
         peak = max(peak, live + sum(bytes_per_row(inner) for _, inner in subjaxprs(eqn)))
-        live -= sum(_bytes(v) for v in dead if v in made)
+        live -= sum(v.aval.nbytes for v in dead if v in made)
     return peak
-
-
-def _bytes(v: Var) -> int:
-    return v.aval.size * v.aval.dtype.itemsize
 
 
 def forward_blocks(
