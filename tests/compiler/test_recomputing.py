@@ -159,7 +159,20 @@ def test_random_loops_equal_eager_ones(seed: int) -> None:
             raise
 
 
+def many_functions(a: Any, y: Any, x: Any) -> tuple[Any, Any]:
+    """Several results that take long, of which more comes cheaply."""
+    parts = [np.tanh(y * x), np.sin(y + a), np.cos(y - x), np.exp(-y * a), np.arctan(x * y)]
+    total = y
+    for k, p in enumerate(parts):
+        for q in parts[k + 1 :]:
+            total = total + (p + q) * (p - q) * (p * q - a)
+    return total, None
+
+
 def test_programs_are_the_same_in_every_process() -> None:
     """What is kept has an order: programs are found on disk by their text."""
-    texts = {str(recomputed(closed(fg.make_jaxpr(gradient(network, 40))(*inputs(5000, 40))).jaxpr)) for _ in range(10)}
-    assert len(texts) == 1
+    arguments = inputs(5000, 40)
+    before = kept(closed(fg.make_jaxpr(gradient(many_functions, 40))(*arguments)).jaxpr)[0]
+    made = [recomputed(closed(fg.make_jaxpr(gradient(many_functions, 40))(*arguments)).jaxpr) for _ in range(10)]
+    assert all(kept(jaxpr)[0] < 0.6 * before for jaxpr in made)
+    assert len(set(map(str, made))) == 1
