@@ -66,11 +66,14 @@ def recomputed(jaxpr: Jaxpr) -> Jaxpr:
             readers.setdefault(x, set()).add(number)
     for number, maker in enumerate(equations):
         if maker.primitive is scan_p:
-            alone = {v for v in maker.outputs[maker.params["num_carry"] :] if len(readers.get(v, ())) == 1}
-            for place in sorted(set().union(*[readers[v] for v in alone]) - {-1}):
+            stacks = maker.outputs[maker.params["num_carry"] :]
+            for place in sorted(set().union(*[readers.get(v, ()) for v in stacks]) - {-1}):
+                alone = {v for v in stacks if readers.get(v) == {place}}
                 both = _exchanged(equations[number], equations[place], alone)
                 if both is not None:
                     equations[number], equations[place] = both
+                    for x in both[1].inputs:  # it may read stacks that another loop reads
+                        readers.setdefault(x, set()).add(place)
     return Jaxpr(jaxpr.inputs, jaxpr.constants, equations, jaxpr.outputs)
 
 
@@ -78,7 +81,7 @@ def _exchanged(maker: Equation, user: Equation, alone: Set[Var]) -> tuple[Equati
     """Two loops of which the second computes again what the first has stacked for it; None if that does not pay.
 
     Args:
-        alone: What only one equation reads of what the first has stacked.
+        alone: What only the second reads of what the first has stacked.
     """
     if user.primitive is not scan_p:
         return None
