@@ -21,6 +21,8 @@ import pytest
 
 import funcgrad as fg
 from funcgrad.api.surroundings import Surroundings
+from funcgrad.core import seeding
+from funcgrad.core.tracing import Recording
 
 X = np.arange(6.0)
 
@@ -678,6 +680,16 @@ def test_derivatives_compare_what_their_rules_have_read(loss: Any, count: int) -
     jitted = fg.jit(fg.grad(loss))
     jitted(X)
     assert len(jitted.explain().programs[0].watch._elements) == count
+
+
+def test_nothing_is_known_of_a_derivative_that_a_function_has_got() -> None:
+    outer = seeding.begin()
+    recording = Recording("jit")
+    gradient = fg.grad(lambda y: np.sum(3.0 * y))(recording.input(X))
+    made = seeding.end(outer)
+    recording.close()
+    assert type(gradient) is np.ndarray  # which the function may write to
+    assert not any(known.value is gradient for known in made.values())
 
 
 def test_arrays_that_nobody_can_write_to_are_not_compared() -> None:
